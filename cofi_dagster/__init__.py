@@ -1,0 +1,1 @@
+"""COFI: evidence for telephone orders, as a Dagster project."""
