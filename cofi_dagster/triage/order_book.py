@@ -19,6 +19,7 @@ Key = Literal["client", "phone"]
 _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
 _PHONE_DIGITS = 10
 _SHORTEST_PHONE = 6
+_SIDES = {"B": "BUY", "BUY": "BUY", "S": "SELL", "SELL": "SELL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _order(rows: list[Row]) -> Order:
         client=_first(client_key(row.get("clientCode")) for row in rows),
         phone=_first(phone_key(row.get("clientPhone")) for row in rows),
         symbol=_first(text(row.get("symbol")) for row in rows),
-        side=_first(text(row.get("side")).upper() for row in rows),
+        side=_first(side(row.get("side")) for row in rows),
         quantity=sum(quantities) if quantities else None,
         prices=tuple(price for row in rows if (price := number(row.get("price"))) is not None),
     )
@@ -144,6 +145,11 @@ class CallIndex:
 
 
 _KEYS: tuple[Key, ...] = ("client", "phone")
+
+
+def side(value: Any) -> str:
+    """``BUY`` or ``SELL``; empty where neither was given."""
+    return _SIDES.get(text(value).upper(), "")
 
 
 def number(value: Any) -> float | None:

@@ -48,7 +48,6 @@ TIERS = (
     Tier("phone_window", ("phone",), in_window=True, best=0.8, worst=0.5, is_evidence=True),
     Tier("weak_same_day", ("client", "phone"), in_window=False, best=0.3, worst=0.1, is_evidence=False),
 )
-BY_NAME = {tier.name: tier for tier in TIERS}
 
 
 @dataclass(frozen=True, slots=True)
