@@ -58,13 +58,15 @@ class Settings(BaseSettings):
     batch_root: Path | None = Field(
         None,
         alias="COFI_BATCH_ROOT",
-        description="Folder that the batch directories `<batchDate>_<batchNumber>` arrive in. Empty: `COFI_HOME/batches`.",
+        description="Folder that the batch directories `<batchDate>_<batchNumber>` arrive in. Empty: "
+        "`COFI_HOME/batches`.",
     )
     batch_quiet_seconds: float = Field(
         120.0,
         ge=0,
         alias="COFI_BATCH_QUIET_SECONDS",
-        description="A batch directory without `_SUCCESS` counts as complete once nothing in it has changed for so many seconds.",
+        description="A batch directory without `_SUCCESS` counts as complete once nothing in it has changed for so "
+        "many seconds.",
     )
 
     # -- the fleet -------------------------------------------------------------------------------------------
@@ -93,7 +95,8 @@ class Settings(BaseSettings):
     stt_protocol: Literal["cofi", "openai"] = Field(
         "cofi",
         alias="STT_PROTOCOL",
-        description="`cofi`: `POST /stt` on the machine's own copy of the file; `openai`: `POST /v1/audio/transcriptions`.",
+        description="`cofi`: `POST /stt` on the machine's own copy of the file; `openai`: "
+        "`POST /v1/audio/transcriptions`.",
     )
     stt_model: str = Field("whisper-1", alias="STT_MODEL", description="Model name sent with `STT_PROTOCOL=openai`.")
     concurrency_per_machine: int = Field(
@@ -110,7 +113,8 @@ class Settings(BaseSettings):
         120.0,
         gt=0,
         alias="COFI_REQUEST_TIMEOUT_SECONDS",
-        description="Shortest time limit of any request; speech to text gets 2.5 × the length of the audio where that is more.",
+        description="Shortest time limit of any request; speech to text gets 2.5 × the length of the audio where "
+        "that is more.",
     )
     fleet_wait_seconds: float = Field(
         300.0,
@@ -305,7 +309,5 @@ def parse_batch_key(key: str) -> tuple[date, int]:
         if not 1 <= int(number) <= sys.maxsize >> 32:
             raise ValueError
     except ValueError:
-        raise ValueError(
-            f"'{key}' is no batch key: it must be <batchDate>_<batchNumber>, e.g. 2026-01-15_1"
-        ) from None
+        raise ValueError(f"'{key}' is no batch key: it must be <batchDate>_<batchNumber>, e.g. 2026-01-15_1") from None
     return parsed, int(number)

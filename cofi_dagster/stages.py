@@ -34,6 +34,7 @@ class Stage:
         optional: whether ``COFI_STAGES_DISABLED`` may name it.
         prerequisites: the stages that must be ``Complete`` or ``Skipped`` before this one may start.
         status_is_flag: True where ``<column>Status`` holds 0/1 instead of a word.
+        recompute: whether it is computed again when a prerequisite ended after it did.
         in_upload: whether an ad-hoc audit upload runs it.
         in_reaudit: whether a reaudit may select it.
         description: one sentence for the Dagster UI and the documents.
@@ -50,6 +51,7 @@ class Stage:
     prerequisites: tuple[str, ...]
     description: str
     status_is_flag: bool = False
+    recompute: bool = False
     in_upload: bool = False
     in_reaudit: bool = False
 
@@ -102,7 +104,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "triaging", "Triaging step 1", "triaging", Kind.TABLE, None, None, "triagingDone",
-        optional=True, prerequisites=("callmetadata", "trademetadata", "lid"),
+        optional=True, prerequisites=("callmetadata", "trademetadata", "lid"), recompute=True,
         description="Matches each trade with the calls that began before its order, by metadata alone.",
     ),
     Stage(
@@ -117,7 +119,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "triaging_step2", "Triaging step 2", "triagingStep2", Kind.TABLE, None, None, "triagingStep2Done",
-        optional=True, prerequisites=("triaging", "llm1"),
+        optional=True, prerequisites=("triaging", "llm1"), recompute=True,
         description="Confirms, re-ranks or withdraws the mappings by what was said, and names discrepancies.",
     ),
     Stage(

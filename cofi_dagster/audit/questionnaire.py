@@ -14,6 +14,10 @@ NO_TRADE_DATA = "No trade data found"
 TRADE_QUESTIONS = 3
 """How many questions, from the first position on, need trade data."""
 
+DEFAULT_PROCESS_ID = 1
+DEFAULT_CATEGORY_MAPPING_ID = 1
+"""Whose questionnaire the default one is: that of every batch whose row names no other."""
+
 YES_NO = "yes_no"
 TEXT = "text"
 

@@ -1,0 +1,126 @@
+"""Connecting to the database: one engine per URL, one clock, short transactions. No queries here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from cofi_dagster.settings import Settings, SettingsError
+
+_CONNECT_SECONDS = 10
+_SQLITE_WAIT_MS = 60_000
+_MYSQL_SESSION = (
+    "SET time_zone = '+00:00', sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+)
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be used; the message says why and what to do."""
+
+
+def url_of(settings: Settings) -> sa.URL:
+    """The database URL of the settings, its password read from the password file where one is named.
+
+    Raises:
+        SettingsError: the URL cannot be parsed, or the password file cannot be read.
+    """
+    if settings.database_url is None:
+        return sa.URL.create("sqlite", database=str(settings.database_path))
+    try:
+        url = sa.make_url(settings.database_url.get_secret_value())
+    except sa.exc.ArgumentError:
+        raise SettingsError("COFI_DATABASE_URL: not a database URL, e.g. mysql+pymysql://user@host/cofi") from None
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "mysql", "mariadb"):
+        raise SettingsError(f"COFI_DATABASE_URL: '{backend}' is not supported; use sqlite, mysql or mariadb")
+    if backend == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise SettingsError("COFI_DATABASE_URL: an SQLite database must be a file")
+        return url
+    if url.drivername in ("mysql", "mariadb"):
+        url = url.set(drivername=f"{backend}+pymysql")
+    if settings.database_password_file is not None:
+        try:
+            password = settings.database_password_file.read_text("utf-8").splitlines()[0]
+        except (OSError, IndexError):
+            raise SettingsError(
+                f"COFI_DATABASE_PASSWORD_FILE: cannot read a password from {settings.database_password_file}"
+            ) from None
+        url = url.set(password=password)
+    return url.update_query_dict({"charset": "utf8mb4"})
+
+
+def connect(where: Settings | sa.URL | str) -> sa.Engine:
+    """An engine for the settings' database (or for a URL). Nothing is opened yet.
+
+    Every session runs in UTC, strict, with short lock waits left to the server. JSON is written by orjson.
+    """
+    url = url_of(where) if isinstance(where, Settings) else sa.make_url(where)
+    common: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjson.loads}
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, connect_args={"timeout": _SQLITE_WAIT_MS / 1000}, **common)
+        event.listen(engine, "connect", _open_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    engine = sa.create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": _CONNECT_SECONDS},
+        **common,
+    )
+    event.listen(engine, "connect", _open_mysql)
+    return engine
+
+
+def _to_json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _open_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {_SQLITE_WAIT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _open_mysql(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_MYSQL_SESSION)
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection for queries: each sees what is committed at its time; no transaction is held."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One transaction: committed at the end, rolled back where the block raises."""
+    with engine.begin() as connection:
+        yield connection
+
+
+def is_sqlite(bind: sa.Engine | sa.Connection) -> bool:
+    """Whether the database is SQLite."""
+    return bind.dialect.name == "sqlite"
+
+
+def explain(error: sa.exc.DBAPIError, url: sa.URL) -> str:
+    """What a failed connection or statement means, in one sentence without secrets."""
+    cause = error.orig.args if error.orig is not None else ()
+    reason = str(cause[-1]) if cause else str(error)
+    return f"the database {url.render_as_string(hide_password=True)} cannot be used: {reason}"

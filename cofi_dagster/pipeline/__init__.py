@@ -1,0 +1,1 @@
+"""The pipeline: dispatch, group commit, tracking, and one module per stage. No Dagster in here."""

@@ -1,0 +1,175 @@
+"""A batch as the pipeline knows it: its row, its key, its directory, and the audio files in there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cofi_dagster.audit.questionnaire import DEFAULT_CATEGORY_MAPPING_ID, DEFAULT_PROCESS_ID
+from cofi_dagster.database.engine import reading, writing
+from cofi_dagster.database.tables import batch_status
+from cofi_dagster.settings import parse_batch_key
+
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".amr", ".3gp", ".g729", ".g723",
+    ".gsm", ".au", ".wma", ".webm", ".aif", ".aiff",
+})  # fmt: skip
+SUCCESS_MARK = "_SUCCESS"
+CALL_CSV = "callMetadata.csv"
+TRADE_CSV = "tradeMetadata.csv"
+
+
+class BatchError(RuntimeError):
+    """A batch that cannot be worked on; the message says what, where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A row of ``batchStatus``, as far as stages need it."""
+
+    id: int
+    key: str
+    status: str
+    total_files: int
+    kind: str
+    directory: Path
+    process_id: int
+    category_mapping_id: int
+
+    def path_of(self, file: str) -> Path:
+        """Where a file of this batch is on COFI's own disk."""
+        return self.directory / file
+
+
+_COLUMNS = (
+    batch_status.c.id,
+    batch_status.c.batchDate,
+    batch_status.c.batchNumber,
+    batch_status.c.status,
+    batch_status.c.totalFiles,
+    batch_status.c.kind,
+    batch_status.c.directory,
+    batch_status.c.processId,
+    batch_status.c.categoryMappingId,
+)
+
+
+def _batch(row: Any, root: Path) -> Batch:
+    key = f"{row.batchDate.isoformat()}_{row.batchNumber}"
+    return Batch(
+        id=row.id,
+        key=key,
+        status=row.status,
+        total_files=row.totalFiles or 0,
+        kind=row.kind or "batch",
+        directory=Path(row.directory) if row.directory else root / key,
+        process_id=row.processId if row.processId is not None else DEFAULT_PROCESS_ID,
+        category_mapping_id=(
+            row.categoryMappingId if row.categoryMappingId is not None else DEFAULT_CATEGORY_MAPPING_ID
+        ),
+    )
+
+
+def by_id(engine: sa.Engine, batch_id: int, root: Path) -> Batch:
+    """The batch with this id; ``root`` is where its directory is if its row does not say.
+
+    Raises:
+        BatchError: there is none.
+    """
+    with reading(engine) as connection:
+        row = connection.execute(sa.select(*_COLUMNS).where(batch_status.c.id == batch_id)).one_or_none()
+    if row is None:
+        raise BatchError(f"there is no batch {batch_id}")
+    return _batch(row, root)
+
+
+def by_key(engine: sa.Engine, key: str, root: Path) -> Batch | None:
+    """The batch of this key, or None.
+
+    Raises:
+        ValueError: the key is no batch key.
+    """
+    day, number = parse_batch_key(key)
+    chosen = (batch_status.c.batchDate == day) & (batch_status.c.batchNumber == number)
+    with reading(engine) as connection:
+        row = connection.execute(sa.select(*_COLUMNS).where(chosen)).one_or_none()
+    return _batch(row, root) if row is not None else None
+
+
+def register(engine: sa.Engine, directory: Path, root: Path) -> Batch:
+    """The batch of a directory; its row is made where there is none yet. Safe to call twice at once.
+
+    Raises:
+        BatchError: the directory's name is no batch key, or a batch of that key came from elsewhere.
+    """
+    try:
+        day, number = parse_batch_key(directory.name)
+    except ValueError as error:
+        raise BatchError(str(error)) from None
+    known = by_key(engine, directory.name, root)
+    if known is None:
+        try:
+            with writing(engine) as connection:
+                connection.execute(
+                    batch_status.insert().values(batchDate=day, batchNumber=number, directory=str(directory))
+                )
+        except sa.exc.IntegrityError:
+            pass  # another process made it between the two statements
+        known = by_key(engine, directory.name, root)
+    assert known is not None
+    if known.directory != directory:
+        if known.directory.exists():
+            raise BatchError(f"batch {known.key} ({known.id}) comes from {known.directory}, not from {directory}")
+        with writing(engine) as connection:
+            moved = batch_status.update().where(batch_status.c.id == known.id)
+            connection.execute(moved.values(directory=str(directory)))
+        known = by_id(engine, known.id, root)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An audio file of a directory: its name as text, its size in bytes, and why it cannot be used, if so."""
+
+    name: str
+    size: int
+    fault: str | None = None
+
+
+def audio_files(directory: Path) -> list[Found]:
+    """The audio files of a batch directory by name, in order; links and folders are none.
+
+    Raises:
+        BatchError: the directory cannot be read.
+    """
+    try:
+        return sorted(_scan(directory), key=lambda found: found.name)
+    except OSError as error:
+        raise BatchError(f"the batch directory {directory} cannot be read: {error.strerror}") from error
+
+
+def _scan(directory: Path) -> Iterator[Found]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if os.path.splitext(entry.name)[1].lower() not in AUDIO_SUFFIXES:
+                continue
+            if not entry.is_file(follow_symlinks=False):
+                continue
+            yield _found(entry)
+
+
+def _found(entry: os.DirEntry[str]) -> Found:
+    size = entry.stat(follow_symlinks=False).st_size
+    try:
+        entry.name.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = os.fsencode(entry.name).decode("utf-8", "backslashreplace")[:255]
+        return Found(shown, size, "its name is not UTF-8: rename it")
+    if size == 0:
+        return Found(entry.name, size, "the file is empty (0 bytes)")
+    return Found(entry.name, size)

@@ -1,0 +1,460 @@
+"""Dispatch: keeps every machine of the fleet busy with a stage's files until each has an outcome.
+
+Longest first; a file goes to its home machine, and an idle machine takes work from the one that would end last. What a
+reply means is the fleet's table; here is what follows from it. Knows no stage, no SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from cofi_dagster.fleet.client import FileUnreadable, FleetClient, MachineTrouble, Reply, Upload
+from cofi_dagster.fleet.endpoints import Endpoint
+from cofi_dagster.fleet.verdicts import Verdict, verdict
+from cofi_dagster.pipeline.sink import Sink
+from cofi_dagster.pipeline.work import BadReply, FileFault, FileStage, Outcome, PostForm, PostJson, PutFile, State, Work
+
+_ASIDE_AFTER = 3
+_PROBE_SECONDS = (0.5, 15.0)
+_RETRY_SECONDS = (0.5, 30.0)
+_BUSY_SECONDS = (0.25, 15.0)
+_CUT_EVERY_SECONDS = 0.5
+_CUT = 0.6
+_SHOWN_CHARACTERS = 2000
+
+
+class FleetDown(RuntimeError):
+    """No machine of the fleet answers; the message names them and says how long COFI waited."""
+
+
+class Stop:
+    """Asks a running dispatch to stop, from any thread."""
+
+    def __init__(self) -> None:
+        self.draining = threading.Event()
+        self.aborting = threading.Event()
+        self._ring: Callable[[], None] | None = None
+
+    def bind(self, ring: Callable[[], None]) -> None:
+        """Whom to tell that something was asked for."""
+        self._ring = ring
+        if self.draining.is_set() or self.aborting.is_set():
+            ring()
+
+    def drain(self) -> None:
+        """Send nothing more; end when what is in flight has its outcome."""
+        self.draining.set()
+        self._tell()
+
+    def abort(self) -> None:
+        """Drop what is in flight and end at once; its files stay pending."""
+        self.aborting.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._ring is not None:
+            self._ring()
+
+
+@dataclass(slots=True)
+class Limits:
+    """How hard to try: requests in flight per machine, attempts per file, seconds to wait for a fleet that is down."""
+
+    concurrency: int
+    attempts: int
+    fleet_wait_seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One endpoint, its queue (longest first) and how it is doing."""
+
+    endpoint: Endpoint
+    queue: deque[Work]
+    limit: float
+    in_flight: int = 0
+    done: int = 0
+    weight_done: float = 0.0
+    busy_seconds: float = 0.0
+    paused_until: float = 0.0
+    busy_streak: int = 0
+    busy_since: float | None = None
+    cut_at: float = 0.0
+    troubles: int = 0
+    last_trouble: str = ""
+    aside_since: float | None = None
+
+    @property
+    def seconds_per_weight(self) -> float:
+        """How long this endpoint takes for one unit of weight; 1 before it has done anything."""
+        return self.busy_seconds / self.weight_done if self.weight_done else 1.0
+
+    def stuck_since(self, now: float) -> float | None:
+        """Since when nothing can be had from it, or None."""
+        if self.aside_since is not None:
+            return self.aside_since
+        if self.busy_since is not None and now >= self.paused_until:
+            return self.busy_since
+        return None
+
+
+@dataclass(slots=True)
+class Summary:
+    """What the machines did: name to files done and seconds of requests, and each time one was set aside."""
+
+    machines: dict[str, dict[str, float]] = field(default_factory=dict)
+    set_aside: list[str] = field(default_factory=list)
+
+
+class Dispatch:
+    """One stage's files over the fleet. ``run`` returns when each has an outcome in the sink."""
+
+    def __init__(
+        self,
+        stage: FileStage,
+        works: Sequence[Work],
+        endpoints: Sequence[Endpoint],
+        *,
+        client: FleetClient,
+        sink: Sink,
+        stop: Stop,
+        limits: Limits,
+        batch_id: int,
+        path_of: Callable[[str], Path],
+    ) -> None:
+        self._stage = stage
+        self._client = client
+        self._sink = sink
+        self._stop = stop
+        self._limits = limits
+        self._batch_id = batch_id
+        self._path_of = path_of
+        self._left = len(works)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._probes: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._failure: BaseException | None = None
+        self.summary = Summary()
+        self._shared = all(endpoint.files is None for endpoint in endpoints)
+        self._lanes = self._make_lanes(list(endpoints), sorted(works, key=lambda work: -work.weight))
+
+    def _make_lanes(self, endpoints: list[Endpoint], works: list[Work]) -> list[Lane]:
+        limit = float(self._limits.concurrency)
+        if self._shared:
+            queue = deque(works)
+            return [Lane(endpoint, queue, limit) for endpoint in endpoints]
+        lanes = {endpoint.name: Lane(endpoint, deque(), limit) for endpoint in endpoints}
+        spread = list(lanes.values())
+        for index, work in enumerate(works):
+            (lanes.get(work.home or "") or spread[index % len(spread)]).queue.append(work)
+        return spread
+
+    async def run(self) -> None:
+        """Send until all is done, or a stop is asked for.
+
+        Raises:
+            FleetDown: no machine answered for the time that the settings allow.
+            Exception: what the sink met when it could not commit.
+        """
+        ring = _bell(asyncio.get_running_loop(), self._changed)
+        self._stop.bind(ring)
+        self._sink.on_room(ring)
+        self._tick()
+        try:
+            while self._left and self._failure is None and not self._stop.aborting.is_set():
+                self._sink.check()
+                if self._stop.draining.is_set():
+                    if not self._tasks:
+                        return
+                else:
+                    self._fill()
+                self._changed.clear()
+                await self._changed.wait()
+        finally:
+            running = self._tasks | self._probes
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            self._summarise()
+        if self._failure is not None:
+            raise self._failure
+
+    def _tick(self) -> None:
+        """Once a second: look whether the fleet is still there, and let waits end."""
+        self._check_fleet()
+        self._changed.set()
+        asyncio.get_running_loop().call_later(1.0, self._tick)
+
+    def _summarise(self) -> None:
+        for lane in self._lanes:
+            self.summary.machines[lane.endpoint.name] = {"files": lane.done, "seconds": round(lane.busy_seconds, 3)}
+
+    # -- who does what ---------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Give every lane that has room its next work."""
+        now = asyncio.get_running_loop().time()
+        for lane in self._lanes:
+            while self._has_room(lane, now) and (work := self._next(lane)) is not None:
+                lane.in_flight += 1
+                task = asyncio.create_task(self._do(lane, work))
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
+
+    def _has_room(self, lane: Lane, now: float) -> bool:
+        free = lane.in_flight < int(lane.limit) and lane.aside_since is None and now >= lane.paused_until
+        return free and not self._sink.is_full
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._probes.discard(task)
+        self._changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None and self._failure is None:
+            self._failure = error
+
+    def _next(self, lane: Lane) -> Work | None:
+        """The lane's own longest work, else one taken from the lane that would end last."""
+        if lane.queue:
+            return lane.queue.popleft()
+        if self._shared:
+            return None
+        victim = max((other for other in self._lanes if other.queue), key=self._seconds_left, default=None)
+        if victim is None:
+            return None
+        return victim.queue.popleft() if victim.aside_since is not None else victim.queue.pop()
+
+    def _seconds_left(self, lane: Lane) -> float:
+        if lane.aside_since is not None:
+            return float("inf")
+        return len(lane.queue) * (lane.busy_seconds / lane.done if lane.done else 1.0) / lane.limit
+
+    # -- one file --------------------------------------------------------------------------------------------
+
+    async def _do(self, lane: Lane, work: Work) -> None:
+        """One attempt at one file, and what follows from it."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        work.attempts += 1
+        if work.attempts == 1:
+            self._sink.started(work)
+        try:
+            await self._attempt(lane, work)
+        except MachineTrouble as trouble:
+            self._trouble(lane, work, str(trouble))
+        except (FileFault, FileUnreadable) as fault:
+            self._fail(work, str(fault))
+        finally:
+            lane.in_flight -= 1
+            lane.busy_seconds += loop.time() - started
+
+    async def _attempt(self, lane: Lane, work: Work) -> None:
+        request = await self._stage.request(work)
+        if isinstance(request, PutFile):
+            upload = await self._upload(lane, work, request.timeout)
+            if upload is not None:
+                self._take(lane, work, orjson.dumps({"bytes": upload.bytes, "sha256": upload.sha256}))
+            return
+        if lane.endpoint.files is not None and work.home != lane.endpoint.name:
+            if await self._upload(lane, work, request.timeout) is None:
+                return
+            work.moved = True
+        reply = await self._send(lane, work, request)
+        meaning = verdict(reply.status)
+        if meaning is Verdict.DONE:
+            self._take(lane, work, reply.body)
+        elif meaning is Verdict.MISSING:
+            self._missing(lane, work, reply)
+        else:
+            self._refused(lane, work, meaning, reply)
+
+    async def _send(self, lane: Lane, work: Work, request: PostJson | PostForm) -> Reply:
+        url = lane.endpoint.base + request.path
+        if isinstance(request, PostForm):
+            work.sent = f"POST {request.path} {dict(request.part.fields)}"
+            return await self._client.post_form(url, request.part, timeout=request.timeout)
+        work.sent = f"POST {request.path} {_shorten(request.body)}"
+        return await self._client.post(url, request.body, timeout=request.timeout, with_key=request.with_key)
+
+    async def _upload(self, lane: Lane, work: Work, timeout: float) -> Upload | None:
+        """Bring the file to the lane's machine; None where it did not get there and that has been dealt with."""
+        base = lane.endpoint.files or lane.endpoint.base
+        work.sent = f"PUT /files/{self._batch_id}/{work.file}"
+        upload = await self._client.put_file(base, self._batch_id, work.file, self._path_of(work.file), timeout=timeout)
+        status = upload.reply.status
+        meaning = verdict(status)
+        if meaning is Verdict.DONE:
+            work.home = lane.endpoint.name
+            return upload
+        if status == 507:
+            self._trouble(lane, work, f"its disk is full{_detail(upload.reply.body)}")
+        else:
+            self._refused(lane, work, Verdict.PASSING if status == 400 else meaning, upload.reply)
+        return None
+
+    def _take(self, lane: Lane, work: Work, body: bytes) -> None:
+        """An answer: hand its outcome to the sink, or see that it is none."""
+        try:
+            outcome = self._stage.outcome(work, body)
+        except BadReply as bad:
+            self._again(lane, work, f"the reply is not what the protocol says: {bad}", _shorten(body))
+            return
+        self._well(lane)
+        lane.done += 1
+        lane.weight_done += work.weight
+        self._finish(outcome)
+
+    def _missing(self, lane: Lane, work: Work, reply: Reply) -> None:
+        """404: upload the file again, once, and repeat."""
+        self._well(lane)
+        if lane.endpoint.files is None or work.reuploaded:
+            self._fail(work, f"HTTP 404{_detail(reply.body)}", _shorten(reply.body))
+            return
+        work.reuploaded = True
+        work.home = None
+        work.attempts -= 1
+        lane.queue.appendleft(work)
+
+    def _refused(self, lane: Lane, work: Work, meaning: Verdict, reply: Reply) -> None:
+        message = f"HTTP {reply.status}{_detail(reply.body)}"
+        if meaning is Verdict.BUSY:
+            self._busy(lane, work, reply, message)
+        elif meaning is Verdict.PASSING:
+            self._well(lane)
+            self._again(lane, work, message, _shorten(reply.body))
+        else:
+            self._well(lane)
+            self._fail(work, message, _shorten(reply.body))
+
+    # -- what follows ----------------------------------------------------------------------------------------
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._left -= 1
+        self._sink.put(outcome)
+
+    def _fail(self, work: Work, error: str, output: str | None = None) -> None:
+        self._finish(Outcome(work, State.FAILED, error=error, output=output))
+
+    def _well(self, lane: Lane) -> None:
+        """The machine answered, and not that it is busy: give it a little more at a time."""
+        lane.troubles = 0
+        lane.busy_streak = 0
+        lane.busy_since = None
+        if lane.limit < self._limits.concurrency:
+            lane.limit = min(lane.limit + 1 / lane.limit, float(self._limits.concurrency))
+
+    def _busy(self, lane: Lane, work: Work, reply: Reply, message: str) -> None:
+        """Wait, send it less, repeat; not counted as an attempt. A file that alone is refused so for long fails."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        work.attempts -= 1
+        work.busy_since = work.busy_since or now
+        refused_for = now - work.busy_since
+        if lane.busy_since is None and refused_for > self._limits.fleet_wait_seconds:
+            self._fail(work, f"{message}, for {refused_for:.0f} s while other files were taken", _shorten(reply.body))
+            return
+        lane.busy_since = lane.busy_since or now
+        lane.busy_streak += 1
+        if now - lane.cut_at >= _CUT_EVERY_SECONDS:
+            lane.limit = max(1.0, min(lane.limit, lane.in_flight) * _CUT)
+            lane.cut_at = now
+        wait = reply.retry_after if reply.retry_after is not None else _growing(lane.busy_streak, _BUSY_SECONDS)
+        lane.paused_until = max(lane.paused_until, now + wait)
+        lane.last_trouble = message
+        lane.queue.appendleft(work)
+        loop.call_later(wait, self._changed.set)
+        self._check_fleet()
+
+    def _again(self, lane: Lane, work: Work, error: str, output: str | None = None) -> None:
+        """A passing fault: repeat after a growing, jittered wait, up to the most attempts."""
+        if work.attempts >= self._limits.attempts:
+            self._fail(work, f"{error} (attempt {work.attempts} of {self._limits.attempts})", output)
+            return
+        asyncio.get_running_loop().call_later(_growing(work.attempts, _RETRY_SECONDS), self._return, lane, work)
+
+    def _return(self, lane: Lane, work: Work) -> None:
+        lane.queue.appendleft(work)
+        self._changed.set()
+
+    def _trouble(self, lane: Lane, work: Work, error: str) -> None:
+        """No reply: as a passing fault; several in a row and the machine is set aside."""
+        lane.troubles += 1
+        lane.last_trouble = error
+        if lane.troubles >= _ASIDE_AFTER and lane.aside_since is None:
+            self._set_aside(lane)
+        self._again(lane, work, f"{lane.endpoint.name}: {error}")
+
+    def _set_aside(self, lane: Lane) -> None:
+        lane.aside_since = asyncio.get_running_loop().time()
+        self.summary.set_aside.append(f"{lane.endpoint.name}: {lane.last_trouble}")
+        self._sink.machine_aside(lane.endpoint.name, lane.last_trouble)
+        task = asyncio.create_task(self._probe(lane))
+        self._probes.add(task)
+        task.add_done_callback(self._ended)
+        self._check_fleet()
+
+    async def _probe(self, lane: Lane) -> None:
+        """Ask a machine that was set aside for its health until it is back."""
+        asked = 0
+        while True:
+            asked += 1
+            await asyncio.sleep(_growing(asked, _PROBE_SECONDS))
+            if await self._client.healthy(lane.endpoint.health):
+                lane.aside_since = None
+                lane.troubles = 0
+                lane.limit = 1.0
+                self._sink.machine_back(lane.endpoint.name)
+                return
+
+    def _check_fleet(self) -> None:
+        """Give up once every machine has been stuck for the time that the settings allow."""
+        now = asyncio.get_running_loop().time()
+        since = [lane.stuck_since(now) for lane in self._lanes]
+        stuck = [moment for moment in since if moment is not None]
+        if len(stuck) == len(self._lanes) and now - max(stuck) >= self._limits.fleet_wait_seconds:
+            reasons = "; ".join(f"{lane.endpoint.name}: {lane.last_trouble}" for lane in self._lanes)
+            waited = f"waited {self._limits.fleet_wait_seconds:g} s"
+            self._failure = FleetDown(
+                f"no machine of the fleet is in service for {self._stage.stage.name} ({waited}): {reasons}"
+            )
+            self._changed.set()
+
+
+def _bell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[[], None]:
+    """Sets the event from any thread; once the loop has ended nobody waits for it, and nothing happens."""
+
+    def ring() -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(event.set)
+
+    return ring
+
+
+def _growing(count: int, bounds: tuple[float, float]) -> float:
+    """Seconds of the ``count``-th wait: doubling from the first bound to the second, jittered by a half."""
+    first, most = bounds
+    return float(min(first * 2 ** min(count - 1, 16), most) * random.uniform(0.5, 1.5))
+
+
+def _shorten(body: bytes) -> str:
+    return body[:_SHOWN_CHARACTERS].decode("utf-8", "replace")
+
+
+def _detail(body: bytes) -> str:
+    """The ``detail`` of an error reply, as ``: …``, or nothing."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    detail = parsed.get("detail") or parsed.get("error") if isinstance(parsed, dict) else None
+    if isinstance(detail, dict):
+        detail = detail.get("message")
+    return f": {detail}"[:_SHOWN_CHARACTERS] if detail else ""

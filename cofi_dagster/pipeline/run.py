@@ -1,0 +1,229 @@
+"""Running one stage of one batch: the single way in, for Dagster's assets, ad-hoc runs and tests alike."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+import uvloop
+
+from cofi_dagster.database.engine import DatabaseError, explain, reading
+from cofi_dagster.fleet.client import FleetClient
+from cofi_dagster.fleet.endpoints import NoFleet, endpoints
+from cofi_dagster.pipeline import batches
+from cofi_dagster.pipeline.batches import Batch, BatchError
+from cofi_dagster.pipeline.csv_import import CsvError
+from cofi_dagster.pipeline.dispatch import Dispatch, FleetDown, Limits, Stop, Summary
+from cofi_dagster.pipeline.sink import Observer, Sink, SinkError, SinkSettings, Tally
+from cofi_dagster.pipeline.status import StageStatus
+from cofi_dagster.pipeline.tracker import StageFailed, StageRun, Tracker
+from cofi_dagster.pipeline.work import FileStage
+from cofi_dagster.settings import Settings
+from cofi_dagster.stages import BY_NAME, Kind, Stage
+
+_ABORT_SECONDS = 5.0
+
+
+class AllFailed(RuntimeError):
+    """Not one file of a stage could be processed; the message has the count and the commonest reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a stage module gets: the settings, the database and its batch."""
+
+    settings: Settings
+    engine: sa.Engine
+    batch: Batch
+    stage: Stage
+
+
+@dataclass(slots=True)
+class StageReport:
+    """How a stage ended: counts of files (or rows), seconds, and what its module says about it."""
+
+    stage: Stage
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    sent: int = 0
+    seconds: float | None = None
+    disabled: bool = False
+    unchanged: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Everything that runs stages: settings, database, tracker, and who watches the progress."""
+
+    settings: Settings
+    engine: sa.Engine
+    tracker: Tracker
+    observer: Observer | None = None
+
+    def batch(self, batch_id: int) -> Batch:
+        """The batch with this id.
+
+        Raises:
+            BatchError: there is none.
+        """
+        return batches.by_id(self.engine, batch_id, self.settings.batches)
+
+    def run_stage(self, batch_id: int, stage_name: str, run_id: str) -> StageReport:
+        """Run a stage of a batch to its end; only what is pending is done.
+
+        Raises:
+            StageFailed: the stage ended as ``Failed``; the message is for the operator.
+            BatchBusy: another run is at work on the batch.
+            StageRefused: the stage's prerequisites are not met.
+        """
+        stage = BY_NAME[stage_name]
+        if not self.settings.is_enabled(stage):
+            self.tracker.skip_stage(batch_id, stage.name)
+            return StageReport(stage, disabled=True)
+        context = StageContext(self.settings, self.engine, self.batch(batch_id), stage)
+        if self._is_settled(context):
+            return StageReport(stage, total=context.batch.total_files, unchanged=True)
+        report = StageReport(stage)
+        try:
+            with self.tracker.stage(batch_id, stage.name, run_id) as run:
+                self._work(context, run)
+                _fill(report, run)
+        except (BatchError, CsvError, NoFleet, FleetDown, SinkError, DatabaseError, AllFailed) as error:
+            raise StageFailed(f"{stage.name} of batch {context.batch.key}: {error}") from error
+        except sa.exc.DBAPIError as error:
+            raise StageFailed(
+                f"{stage.name} of batch {context.batch.key}: {explain(error, self.engine.url)}"
+            ) from error
+        report.seconds = self.tracker.get_stage_duration(batch_id, stage.name)
+        return report
+
+    def _is_settled(self, context: StageContext) -> bool:
+        """Whether the stage is complete and has nothing left to do, so that its times stay as they are."""
+        stage = context.stage
+        states = self.tracker.stages(context.batch.id)
+        mine = states[stage.name]
+        if mine.status is not StageStatus.COMPLETE:
+            return False
+        if stage.recompute:
+            before = [states[name].ended for name in stage.prerequisites]
+            return all(ended is None or mine.ended is None or ended <= mine.ended for ended in before)
+        if stage.kind is Kind.TABLE:
+            return True
+        with reading(self.engine) as connection:
+            plan = _module(stage).make(context).plan(connection)
+        return not plan.works and not plan.decided
+
+    def _work(self, context: StageContext, run: StageRun) -> None:
+        module = _module(context.stage)
+        if context.stage.kind is Kind.TABLE:
+            module.run(context, run, self.tracker)
+            return
+        file_stage: FileStage = module.make(context)
+        _drive(self, context, run, file_stage)
+
+
+def _module(stage: Stage) -> Any:
+    """The stage's module: ``make(context)`` for a stage of files, ``run(context, run, tracker)`` for one of tables."""
+    return importlib.import_module(f"cofi_dagster.pipeline.stage_{stage.name}")
+
+
+def _fill(report: StageReport, run: StageRun) -> None:
+    report.total, report.done, report.failed, report.skipped = run.total, run.done, run.failed, run.skipped
+    report.sent = int(run.metadata.get("sent", 0))
+    report.metadata = dict(run.metadata)
+
+
+def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage: FileStage) -> None:
+    """Send a stage's pending files over the fleet and commit what comes back.
+
+    Raises:
+        AllFailed: not one of the stage's files is done, and some failed.
+    """
+    settings = context.settings
+    with reading(context.engine) as connection:
+        plan = file_stage.plan(connection)
+    pipeline.tracker.set_total(run, plan.total)
+    tally = Tally(plan.total, done=plan.done, skipped=plan.skipped, sent=len(plan.works))
+    places = endpoints(settings, context.stage) if plan.works else ()
+    sink_settings = SinkSettings(
+        settings.commit_files,
+        settings.commit_seconds,
+        settings.progress_update_interval,
+        settings.log_file_start_events,
+    )
+    stop = Stop()
+
+    async def dispatch(sink: Sink) -> Summary:
+        limits = Limits(settings.concurrency_per_machine, settings.max_attempts, settings.fleet_wait_seconds)
+        key = settings.llm_api_key.get_secret_value() if settings.llm_api_key else None
+        async with FleetClient(connections_per_machine=limits.concurrency, api_key=key) as client:
+            work = Dispatch(
+                file_stage,
+                plan.works,
+                places,
+                client=client,
+                sink=sink,
+                stop=stop,
+                limits=limits,
+                batch_id=context.batch.id,
+                path_of=context.batch.path_of,
+            )
+            try:
+                await work.run()
+            finally:
+                run.metadata["machines"] = work.summary.machines
+                if work.summary.set_aside:
+                    run.metadata["setAside"] = work.summary.set_aside
+            return work.summary
+
+    try:
+        with Sink(
+            context.engine, context.stage, context.batch.id, tally, sink_settings, observer=pipeline.observer
+        ) as sink:
+            for outcome in plan.decided:
+                sink.put(outcome)
+            if plan.works:
+                _in_own_thread(lambda: dispatch(sink), stop)
+    finally:
+        run.done, run.failed, run.skipped = tally.done, tally.failed, tally.skipped
+        run.metadata["sent"] = tally.sent
+        if tally.reasons:
+            run.metadata["reasons"] = dict(tally.reasons.most_common(5))
+    if tally.failed and not tally.done:
+        reason, count = tally.reasons.most_common(1)[0]
+        raise AllFailed(f"all {tally.failed} files failed, {count} of them with: {reason}")
+
+
+def _in_own_thread(main: Callable[[], Any], stop: Stop) -> None:
+    """Run an event loop in a thread of its own while this one waits for it.
+
+    A termination signal raises in the main thread, and nowhere else: an exception out of the blue inside a running
+    event loop can be swallowed by a callback. Here it ends the wait, the loop is told to abort, and it goes on.
+    """
+    failure: list[BaseException] = []
+
+    def loop() -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(main())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            failure.append(error)
+
+    thread = threading.Thread(target=loop, name="cofi-dispatch", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        stop.abort()
+        thread.join(_ABORT_SECONDS)
+        raise
+    if failure:
+        raise failure[0]

@@ -1,0 +1,328 @@
+"""The sink: one writer thread that commits what a stage made of its files, a group of files per transaction.
+
+A file's rows, its done flag, its call's status and its log rows go together, so that after any crash a file is either
+wholly done or wholly pending. Knows no stage and no HTTP.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from cofi_dagster.database import tables as t
+from cofi_dagster.database.engine import explain, writing
+from cofi_dagster.database.faults import is_passing
+from cofi_dagster.pipeline.work import Outcome, State, Work
+from cofi_dagster.stages import Stage
+
+_BACKLOG_GROUPS = 4
+_RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 6.0, 10.0, 15.0, 25.0)
+_SHOWN_CHARACTERS = 4000
+_FEW_VALUES = 4
+
+
+class SinkError(RuntimeError):
+    """Results could not be committed; the message says why. What was not committed is still pending."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How a stage stands: files done, failed and skipped in all, of a total; and the commonest reasons of failure."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    sent: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def ended(self) -> int:
+        """Files that have an outcome."""
+        return self.done + self.failed + self.skipped
+
+
+Observer = Callable[[Stage, Tally], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """Group size in files, longest wait of a group in seconds, files per progress event, log of every file's start."""
+
+    commit_files: int
+    commit_seconds: float
+    progress_interval: int
+    log_file_events: bool
+
+
+class Sink:
+    """Takes outcomes from the dispatch and commits them in groups. Leaving it as a context commits what is left."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        stage: Stage,
+        batch_id: int,
+        tally: Tally,
+        settings: SinkSettings,
+        *,
+        observer: Observer | None = None,
+    ) -> None:
+        self.tally = tally
+        self._engine = engine
+        self._stage = stage
+        self._batch_id = batch_id
+        self._settings = settings
+        self._observer = observer
+        self._queue: list[Outcome] = []
+        self._events: list[dict[str, Any]] = []
+        self._first_at = 0.0
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._condition = threading.Condition()
+        self._room: Callable[[], object] | None = None
+        self._thread = threading.Thread(target=self._write, name=f"cofi-sink-{stage.name}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join()
+        if error is None:
+            self.check()
+
+    # -- from the dispatch -----------------------------------------------------------------------------------
+
+    def put(self, outcome: Outcome) -> None:
+        """Take one outcome; it is committed within the settings' group size or wait."""
+        with self._condition:
+            if not self._queue:
+                self._first_at = time.monotonic()
+            self._queue.append(outcome)
+            if len(self._queue) == 1 or len(self._queue) >= self._settings.commit_files:
+                self._condition.notify()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the writer is so far behind that nothing more should be sent."""
+        return len(self._queue) >= _BACKLOG_GROUPS * self._settings.commit_files
+
+    def on_room(self, callback: Callable[[], object]) -> None:
+        """Whom to tell after each commit."""
+        self._room = callback
+
+    def check(self) -> None:
+        """Raise what the writer met.
+
+        Raises:
+            SinkError: a group could not be committed.
+        """
+        if self._failure is not None:
+            raise SinkError(str(self._failure)) from self._failure
+
+    def started(self, work: Work) -> None:
+        """A file's first request goes out; recorded only where the settings ask for it."""
+        if self._settings.log_file_events:
+            self._events.append(self._event("file_start", fileName=work.file, status="InProgress"))
+
+    def machine_aside(self, machine: str, reason: str) -> None:
+        """A machine was set aside."""
+        self._events.append(
+            self._event("machine_aside", status="Failed", metadata={"machine": machine, "reason": reason})
+        )
+
+    def machine_back(self, machine: str) -> None:
+        """A machine is back."""
+        self._events.append(self._event("machine_back", status="InProgress", metadata={"machine": machine}))
+
+    # -- the writer ------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        try:
+            while True:
+                group = self._take_group()
+                if not group and self._closing:
+                    self._commit([])
+                    return
+                self._commit(group)
+                if self._room is not None:
+                    self._room()
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that runs the stage
+            self._failure = error
+            if self._room is not None:
+                self._room()
+
+    def _take_group(self) -> list[Outcome]:
+        size = self._settings.commit_files
+        with self._condition:
+            while not self._closing and len(self._queue) < size:
+                if not self._queue:
+                    self._condition.wait()
+                    continue
+                left = self._first_at + self._settings.commit_seconds - time.monotonic()
+                if left <= 0:
+                    break
+                self._condition.wait(left)
+            group, self._queue = self._queue[:size], self._queue[size:]
+            self._first_at = time.monotonic()
+            return group
+
+    def _commit(self, group: Sequence[Outcome]) -> None:
+        """Commit a group; a fault that passes is waited out, a row that the database refuses fails its file alone."""
+        events, self._events = self._events, []
+        for attempt, wait in enumerate((*_RETRY_SECONDS, None), 1):
+            try:
+                self._transaction(group, events)
+                break
+            except sa.exc.DBAPIError as error:
+                if is_passing(error):
+                    if wait is None:
+                        said = explain(error, self._engine.url)
+                        raise SinkError(f"{said} (tried {attempt} times); what was done is kept") from error
+                    time.sleep(wait)
+                elif group:
+                    self._isolate(group, events, error)
+                    return
+                else:
+                    raise SinkError(explain(error, self._engine.url)) from error
+        self._count(group)
+
+    def _isolate(self, group: Sequence[Outcome], events: list[dict[str, Any]], error: sa.exc.DBAPIError) -> None:
+        """A group that the database refuses: halve it until the one file is found, and fail that file."""
+        self._events = events + self._events
+        if len(group) > 1:
+            middle = len(group) // 2
+            self._commit(group[:middle])
+            self._commit(group[middle:])
+            return
+        outcome = group[0]
+        if outcome.state is State.FAILED:
+            raise SinkError(explain(error, self._engine.url)) from error
+        reason = error.orig.args[-1] if error.orig is not None and error.orig.args else error
+        self._commit([Outcome(outcome.work, State.FAILED, error=f"the database refuses its result: {reason}")])
+
+    def _transaction(self, group: Sequence[Outcome], events: Sequence[Mapping[str, Any]]) -> None:
+        with writing(self._engine) as connection:
+            done = [outcome for outcome in group if outcome.state is State.DONE]
+            _replace_rows(connection, group)
+            _insert_rows(connection, group)
+            self._mark_done(connection, done)
+            update_rows(connection, t.call, {o.work.call_id: o.call for o in group if o.call}, self._batch_id)
+            moved = {o.work.row_id: {"ip": o.work.home} for o in group if o.work.moved and o.work.home}
+            rows = {o.work.row_id: o.file_row for o in group if o.file_row}
+            update_rows(connection, t.file_distribution, moved, self._batch_id)
+            update_rows(connection, t.file_distribution, rows, self._batch_id)
+            logs = [self._log(outcome) for outcome in group if outcome.state is not State.SKIPPED]
+            if logs:
+                connection.execute(t.processing_logs.insert(), logs)
+            said = [*events, *self._file_events(group), *self._progress_events(group)]
+            if said:
+                connection.execute(t.batch_execution_log.insert(), said)
+
+    def _mark_done(self, connection: sa.Connection, done: Sequence[Outcome]) -> None:
+        if done and self._stage.done_flag:
+            table = t.file_distribution
+            connection.execute(
+                table.update()
+                .where(table.c.batchId == self._batch_id, table.c.id.in_([outcome.work.row_id for outcome in done]))
+                .values({self._stage.done_flag: 1})
+            )
+
+    # -- what is said ----------------------------------------------------------------------------------------
+
+    def _log(self, outcome: Outcome) -> dict[str, Any]:
+        failed = outcome.state is State.FAILED
+        return {
+            "call_id": outcome.work.call_id,
+            "batch_id": self._batch_id,
+            "stage_name": self._stage.name,
+            "status": "failed" if failed else "success",
+            "error_message": f"{outcome.work.file}: {outcome.error}"[:_SHOWN_CHARACTERS] if failed else None,
+            "input_payload": (outcome.work.sent or "")[:_SHOWN_CHARACTERS] if failed else None,
+            "output_payload": outcome.output,
+        }
+
+    def _event(self, kind: str, **values: Any) -> dict[str, Any]:
+        blank = dict.fromkeys(("fileName", "status", "totalFiles", "processedFiles", "metadata"))
+        return {"batchId": self._batch_id, "stage": self._stage.name, "eventType": kind, **blank, **values}
+
+    def _file_events(self, group: Sequence[Outcome]) -> list[dict[str, Any]]:
+        events = []
+        for outcome in group:
+            if outcome.state is State.FAILED:
+                said = {"error": (outcome.error or "")[:_SHOWN_CHARACTERS], "attempts": outcome.work.attempts}
+                events.append(self._event("file_error", fileName=outcome.work.file, status="failed", metadata=said))
+            elif self._settings.log_file_events:
+                events.append(self._event("file_complete", fileName=outcome.work.file, status=str(outcome.state)))
+        return events
+
+    def _progress_events(self, group: Sequence[Outcome]) -> list[dict[str, Any]]:
+        every = self._settings.progress_interval
+        before = self.tally.ended // every
+        after = (self.tally.ended + len(group)) // every
+        return [
+            self._event("stage_progress", status="InProgress", totalFiles=self.tally.total, processedFiles=n * every)
+            for n in range(before + 1, after + 1)
+        ]
+
+    def _count(self, group: Sequence[Outcome]) -> None:
+        for outcome in group:
+            if outcome.state is State.DONE:
+                self.tally.done += 1
+            elif outcome.state is State.SKIPPED:
+                self.tally.skipped += 1
+            else:
+                self.tally.failed += 1
+                self.tally.reasons[(outcome.error or "")[:200]] += 1
+        if group and self._observer is not None:
+            self._observer(self._stage, self.tally)
+
+
+def _replace_rows(connection: sa.Connection, group: Sequence[Outcome]) -> None:
+    calls: dict[sa.Table, list[int]] = defaultdict(list)
+    for outcome in group:
+        for table in outcome.replace:
+            calls[table].append(outcome.work.call_id)
+    for table, ids in calls.items():
+        connection.execute(table.delete().where(table.c.callId.in_(ids)))
+
+
+def _insert_rows(connection: sa.Connection, group: Sequence[Outcome]) -> None:
+    rows: dict[sa.Table, list[Mapping[str, Any]]] = defaultdict(list)
+    for outcome in group:
+        for table, its_rows in outcome.rows.items():
+            rows[table].extend(its_rows)
+    for table, all_rows in rows.items():
+        if all_rows:
+            connection.execute(table.insert(), all_rows)
+
+
+def update_rows(
+    connection: sa.Connection, table: sa.Table, values: Mapping[int, Mapping[str, Any]], batch_id: int
+) -> None:
+    """Set columns of rows by id in few statements: one per value where they are few, else one ``CASE`` for all."""
+    by_column: dict[str, dict[int, Any]] = defaultdict(dict)
+    for row_id, columns in values.items():
+        for name, value in columns.items():
+            by_column[name][row_id] = value
+    for name, by_id in by_column.items():
+        ids_of: dict[Any, list[int]] = defaultdict(list)
+        for row_id, value in by_id.items():
+            ids_of[value].append(row_id)
+        changes = [(sa.case(by_id, value=table.c.id), list(by_id))] if len(ids_of) > _FEW_VALUES else ids_of.items()
+        for value, ids in changes:
+            chosen = table.update().where(table.c.batchId == batch_id, table.c.id.in_(ids))
+            connection.execute(chosen.values({name: value}))

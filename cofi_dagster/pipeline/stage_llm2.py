@@ -1,0 +1,155 @@
+"""LLM2: the audit questionnaire, answered for each call; each answer's quotes are checked against the transcript.
+
+The questions that need trade data are not asked of a call that triaging found to have none: its answers to them stand.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from cofi_dagster.audit import evidence, replies
+from cofi_dagster.audit.prompts import load
+from cofi_dagster.audit.questionnaire import NO_TRADE_DATA, Question
+from cofi_dagster.audit.requests import Segment, llm2_request
+from cofi_dagster.database import tables as t
+from cofi_dagster.database.engine import reading
+from cofi_dagster.pipeline.audio_stage import parse
+from cofi_dagster.pipeline.llm_stage import PATH, transcripts
+from cofi_dagster.pipeline.pending import count_done, pending_works
+from cofi_dagster.pipeline.questions import questionnaire
+from cofi_dagster.pipeline.read_ahead import ReadAhead
+from cofi_dagster.pipeline.run import StageContext
+from cofi_dagster.pipeline.status import CallStatus
+from cofi_dagster.pipeline.work import BadReply, FileFault, FileStage, Outcome, Plan, PostJson, Request, State, Work
+from cofi_dagster.stages import BY_NAME
+
+_TRADE_COLUMNS = ("orderId", "symbol", "side", "quantity", "price", "orderTime", "tradeTime")
+
+
+def make(context: StageContext) -> FileStage:
+    """The stage for a batch."""
+    return Llm2(context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a call's request is made of."""
+
+    segments: list[Segment]
+    questions: list[Question]
+    trades: list[dict[str, Any]]
+
+
+class Llm2:
+    """Pending is a call with status ``AuditDone``, or ``TranscriptDone`` where LLM1 is disabled."""
+
+    def __init__(self, context: StageContext) -> None:
+        self.stage = context.stage
+        self._context = context
+        self._prompt = load("llm2")
+        self._ahead: ReadAhead[_Call] | None = None
+        self._questions: list[Question] = []
+
+    def plan(self, connection: sa.Connection) -> Plan:
+        """The calls that are ready, longest first."""
+        batch_id = self._context.batch.id
+        ready = [CallStatus.AUDIT_DONE]
+        if not self._context.settings.is_enabled(BY_NAME["llm1"]):
+            ready.append(CallStatus.TRANSCRIPT_DONE)
+        works = pending_works(connection, batch_id, t.call.c.status.in_(ready), detail=lambda row: None)
+        works.sort(key=lambda work: -work.weight)
+        self._questions = questionnaire(connection, self._context.batch)
+        self._ahead = ReadAhead([work.call_id for work in works], self._load)
+        return Plan(works, done=count_done(connection, batch_id, self.stage))
+
+    def _load(self, call_ids: Sequence[int]) -> Mapping[int, _Call]:
+        with reading(self._context.engine) as connection:
+            said = transcripts(connection, call_ids)
+            answered = _answered(connection, call_ids)
+            trades = _trades(connection, call_ids)
+        return {
+            call_id: _Call(
+                said.get(call_id, []),
+                [question for question in self._questions if question.id not in answered[call_id]],
+                trades[call_id],
+            )
+            for call_id in call_ids
+        }
+
+    async def request(self, work: Work) -> Request:
+        """The transcript, the executed trades mapped to the call, and one property per question.
+
+        Raises:
+            FileFault: the call has no transcript.
+        """
+        assert self._ahead is not None
+        settings = self._context.settings
+        if work.detail is None:
+            work.detail = await self._ahead.take(work.call_id)
+        call: _Call = work.detail
+        if not call.segments:
+            raise FileFault("the call has no transcript: transcribe it again")
+        body = llm2_request(call.segments, call.questions, model=settings.llm2_model, trades=call.trades)
+        return PostJson(PATH, orjson.dumps(body), settings.request_timeout_seconds, with_key=True)
+
+    def outcome(self, work: Work, body: bytes) -> Outcome:
+        """One ``auditAnswer`` row per question asked."""
+        call: _Call = work.detail
+        try:
+            reply = replies.parse_llm2(parse(body), call.questions)
+        except replies.BadReply as bad:
+            raise BadReply(str(bad)) from None
+        rows = [self._row(work, reply.model, answer, call.segments) for answer in reply.answers]
+        work.detail = None
+        return Outcome(work, State.DONE, call={"status": CallStatus.COMPLETE}, rows={t.audit_answer: rows})
+
+    def _row(self, work: Work, model: str, answer: replies.Answer, segments: list[Segment]) -> dict[str, Any]:
+        status, checked = evidence.check(answer.evidence, segments)
+        return {
+            "callId": work.call_id,
+            "questionId": answer.question.id,
+            "question": answer.question.text,
+            "answer": answer.answer,
+            "confidence": answer.confidence,
+            "evidence": checked,
+            "evidenceStatus": status,
+            "model": model[:255],
+            "promptVersion": self._prompt.version,
+        }
+
+
+def _answered(connection: sa.Connection, call_ids: Sequence[int]) -> Mapping[int, set[int]]:
+    """The questions of each call that triaging has answered: there is no trade data."""
+    table = t.audit_answer
+    query = sa.select(table.c.callId, table.c.questionId).where(
+        table.c.callId.in_(call_ids), table.c.answer == NO_TRADE_DATA
+    )
+    found: dict[int, set[int]] = defaultdict(set)
+    for call_id, question_id in connection.execute(query):
+        found[call_id].add(question_id)
+    return found
+
+
+def _trades(connection: sa.Connection, call_ids: Sequence[int]) -> Mapping[int, list[dict[str, Any]]]:
+    """The executed trades whose evidence each call is, as LLM2 is told of them."""
+    trade, call, known = t.trade_metadata, t.call, t.call_metadata
+    its_metadata = sa.and_(known.c.batchId == call.c.batchId, known.c.audioName == call.c.audioName)
+    same = sa.and_(trade.c.batchId == call.c.batchId, trade.c.audioName == call.c.audioName)
+    query = (
+        sa.select(call.c.id.label("callId"), known.c.callStart, *(trade.c[name] for name in _TRADE_COLUMNS))
+        .select_from(call.join(trade, same).outerjoin(known, its_metadata))
+        .where(call.c.id.in_(call_ids))
+        .order_by(trade.c.id)
+    )
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in connection.execute(query).mappings():
+        found[row["callId"]].append(
+            {name: row[name] for name in (*_TRADE_COLUMNS, "callStart") if row[name] is not None}
+        )
+    return found
