@@ -37,7 +37,7 @@ def similarity(executed: str, said: str) -> float:
 
     Exchange suffixes (``-EQ``, ``.NS``) and words such as "limited" count for nothing. A name that is known for another
     scrip, or is spelt more like another one, is 0, however alike the letters are (HDFC Life is not HDFC Bank). Of a
-    future or option (``NIFTY26JAN23500CE``) the underlying is compared, and a call is no put; expiry and strike are not.
+    future or option (``NIFTY26JAN23500CE``) the underlying is compared, not expiry and strike; and a call is no put.
     """
     symbol = _SERIES.sub("", executed.strip().upper())
     spoken = _COMPANY.sub(" ", _SERIES.sub("", said.strip().upper())).strip()

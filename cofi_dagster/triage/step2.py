@@ -236,12 +236,12 @@ def _row(case: _Case, candidate: _Candidate, outcome: _Outcome, heard: Mapping[i
     kept = candidate is outcome.kept
     own = [pair for pair in case.pairs if pair.candidate is candidate]
     pair = case.found if kept else max(own, key=lambda pair: (pair.score, -pair.said.id), default=None)
-    if kept:
-        verdict, reason, score = outcome.verdict, outcome.reason, pair.score if pair else candidate.score
-    elif candidate.call.id not in heard:
+    if candidate.call.id not in heard:
         status = candidate.call.status
         reason = f"the call is {status}" if status in _UNANSWERABLE else "LLM1 has not answered for this call"
         verdict, score = None, candidate.score
+    elif kept:
+        verdict, reason, score = outcome.verdict, outcome.reason, pair.score if pair else candidate.score
     elif pair is None:
         verdict, reason, score = NOT_DISCUSSED, "the call does not speak of the order", 0.0
     else:
