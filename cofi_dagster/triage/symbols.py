@@ -19,17 +19,18 @@ _TABLES = ("symbols.csv", "symbols_devanagari.csv")
 _PUNCTUATION = ".,;:?!।\"'()“”…"
 _FUZZY_MIN_LENGTH = 5
 _TWO_EDITS_LENGTH = 9
-_COMMON = frozenset(
+_EVERYDAY = (
     "market price rates rupees share shares quantity total limit title entire india indian bank power steel motors "
     "state bharti mahindra bajaj hindustan clear class relation remain relief native nested listen mature matter "
-    "lucky people simple single signal couple triple within without".split()  # noqa: SIM905 - a list to read
+    "lucky people simple single signal couple triple within without"
 )
+_COMMON = frozenset(_EVERYDAY.split())
 """Everyday words that lie near a name: alone they are never taken for a misheard one."""
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolMatch:
-    """A scrip in a list of words: ``start`` to ``end`` (exclusive); ``score`` is 1 for an exact name, less for a near one."""
+    """A scrip in a list of words: ``start`` to ``end`` (exclusive). ``score``: 1 for an exact name, else less."""
 
     symbol: str
     start: int
@@ -111,7 +112,7 @@ class Symbols:
 
 @cache
 def load_symbols() -> Symbols:
-    """The scrips of the packaged tables. A row without symbol or name is passed over, as is a table that is not there."""
+    """The scrips of the packaged tables. Rows without symbol or name are passed over, as are missing tables."""
     names = []
     for table in _TABLES:
         file = resources.files("cofi_dagster.triage") / table
