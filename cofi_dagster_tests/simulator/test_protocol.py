@@ -11,6 +11,10 @@ import httpx
 import jsonschema
 import pytest
 
+from cofi_dagster.audit.evidence import check
+from cofi_dagster.audit.questionnaire import DEFAULT_QUESTIONS
+from cofi_dagster.audit.replies import parse_llm1, parse_llm2
+from cofi_dagster.audit.requests import Segment, llm1_request, llm2_request
 from cofi_dagster_tests.fleet_simulator import FleetSimulator, Request, trades_of
 
 EVIDENCE = {
@@ -179,6 +183,21 @@ def test_llm2_answers_each_question_of_each_questionnaire_and_quotes_the_call(ht
         for answer in answers.values():
             (evidence,) = answer["evidence"]
             assert segments[evidence["segment"]]["text"] == evidence["quote"]
+
+
+def test_the_llm_replies_are_what_the_audit_asks_for(http: httpx.Client) -> None:
+    segments = [Segment(s["id"], s["speaker"], s["text"]) for s in transcript_of(http, "a.wav")]
+    trades = [{"orderId": "1", "symbol": "TCS", "orderTime": "2026-01-15 10:00:00"}]
+    first = http.post("/v1/chat/completions", json=llm1_request(segments, model="m"))
+    found = parse_llm1(first.json())
+    assert [(t.symbol, t.side, t.quantity) for t in found.conversations] == [
+        (t.symbol, t.side.lower(), t.quantity) for t in trades_of("a.wav")
+    ]
+    second = http.post("/v1/chat/completions", json=llm2_request(segments, DEFAULT_QUESTIONS, model="m", trades=trades))
+    answered = parse_llm2(second.json(), DEFAULT_QUESTIONS)
+    assert [a.question for a in answered.answers] == list(DEFAULT_QUESTIONS)
+    for said in [*found.conversations, *answered.answers]:
+        assert check(said.evidence, segments)[0] == "verified"
 
 
 def test_llm_replies_of_two_calls_do_not_mix(http: httpx.Client) -> None:

@@ -1,0 +1,9 @@
+"""The measures in the order in which they run and are shown. A new one is a module and a line here."""
+
+from __future__ import annotations
+
+from benchmarks import growth, overhead, restart, utilisation, wire
+from benchmarks.measure import Measure
+
+MEASURES: tuple[Measure, ...] = (wire.MEASURE, overhead.MEASURE, utilisation.MEASURE, growth.MEASURE, restart.MEASURE)
+BY_NAME: dict[str, Measure] = {measure.name: measure for measure in MEASURES}
