@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cofi_dagster.settings import parse_batch_key
-from cofi_dagster_tests.fleet_simulator.calls import distribution, trades_of
+from cofi_dagster_tests.fleet_simulator.calls import distribution, length, trades_of
 
 RATE = 8000
 """Samples a second, as telephony has them."""
@@ -74,10 +74,10 @@ def make_batch(
 def _calls(audio: Iterable[str], key: str, durations: str) -> Iterable[dict[str, str]]:
     day, _ = parse_batch_key(key)
     opening = datetime(day.year, day.month, day.day, 9, 15)
-    length = distribution(durations)
+    lengths = distribution(durations)
     for number, name in enumerate(audio):
         start = opening + timedelta(seconds=number % 20_000)
-        seconds = round(length(name, "duration"))
+        seconds = int(length(lengths, name))
         yield {
             "audioName": name,
             "callStart": start.isoformat(sep=" "),

@@ -83,6 +83,11 @@ def distribution(text: str) -> Distribution:
     raise ValueError(f"'{text}' is none of SECONDS, uniform:LOW:HIGH, lognormal:MEAN:SIGMA")
 
 
+def length(durations: Distribution, file: str) -> float:
+    """The length of a call: whole seconds, so that the times of its segments are those of many other calls."""
+    return max(1.0, float(round(durations(file, "duration"))))
+
+
 @dataclass(frozen=True, slots=True)
 class Latency:
     """How long a service takes over a call: a draw by file name, or so many seconds per second of audio."""

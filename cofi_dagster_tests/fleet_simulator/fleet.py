@@ -6,7 +6,7 @@ from collections import Counter
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from cofi_dagster_tests.fleet_simulator.calls import Call, Latency, distribution, draw, trades_of
+from cofi_dagster_tests.fleet_simulator.calls import Call, Latency, distribution, draw, length, trades_of
 from cofi_dagster_tests.fleet_simulator.faults import FaultBook
 from cofi_dagster_tests.fleet_simulator.llm import Answers
 from cofi_dagster_tests.fleet_simulator.options import Options
@@ -56,7 +56,7 @@ class Fleet:
     def _make(self, file: str) -> Call:
         drawn: dict[str, Any] = {
             "language": self._languages[int(draw(file, "language") * len(self._languages))],
-            "duration": round(max(0.1, self._durations(file, "duration")), 0 if self.options.segments else 1),
+            "duration": length(self._durations, file),
             "segments": self.options.segments,
         }
         for pattern, said in self._described:

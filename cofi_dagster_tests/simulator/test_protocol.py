@@ -15,6 +15,7 @@ from cofi_dagster.audit.evidence import check
 from cofi_dagster.audit.questionnaire import DEFAULT_QUESTIONS
 from cofi_dagster.audit.replies import parse_llm1, parse_llm2
 from cofi_dagster.audit.requests import Segment, llm1_request, llm2_request
+from cofi_dagster_tests.batches import names
 from cofi_dagster_tests.fleet_simulator import FleetSimulator, Request, trades_of
 
 EVIDENCE = {
@@ -196,8 +197,8 @@ def test_the_llm_replies_are_what_the_audit_asks_for(http: httpx.Client) -> None
     second = http.post("/v1/chat/completions", json=llm2_request(segments, DEFAULT_QUESTIONS, model="m", trades=trades))
     answered = parse_llm2(second.json(), DEFAULT_QUESTIONS)
     assert [a.question for a in answered.answers] == list(DEFAULT_QUESTIONS)
-    for said in [*found.conversations, *answered.answers]:
-        assert check(said.evidence, segments)[0] == "verified"
+    for evidence in [t.evidence for t in found.conversations] + [a.evidence for a in answered.answers]:
+        assert check(evidence, segments)[0] == "verified"
 
 
 def test_llm_replies_of_two_calls_do_not_mix(http: httpx.Client) -> None:
@@ -263,7 +264,10 @@ def test_the_calls_can_be_described(fleet: FleetSimulator, http: httpx.Client) -
 
 def test_calls_are_english_or_hindi_and_20_to_120_seconds_long_unless_told_otherwise() -> None:
     with FleetSimulator(machines=1) as fleet, httpx.Client(base_url=fleet.url()) as http:
-        heard = [put(http, f"{i}.wav") and ask(http, "lid", f"{i}.wav").json() for i in range(40)]
+        heard = []
+        for name in names(40):
+            put(http, name)
+            heard.append(ask(http, "lid", name).json())
     assert {h["language"] for h in heard} == {"en", "hi"}
     assert len({h["audio_duration"] for h in heard}) > 20
     assert all(20 <= h["audio_duration"] <= 120 for h in heard)

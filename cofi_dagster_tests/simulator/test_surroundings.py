@@ -10,16 +10,17 @@ import time
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pymysql
 import pytest
 import sqlalchemy as sa
 
 from cofi_dagster.settings import Settings
-from cofi_dagster_tests import mariadb
 from cofi_dagster_tests.batches import make_batch
-from cofi_dagster_tests.fleet_simulator import trades_of
+from cofi_dagster_tests.fleet_simulator import FleetSimulator, trades_of
 from cofi_dagster_tests.mariadb import MariaDB, MariaDBMissingError, shared_server
 
 
@@ -70,9 +71,14 @@ def test_the_server_ends_when_its_keeper_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_mariadb_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(mariadb.shutil, "which", lambda name, path: None)
+    monkeypatch.setattr(shutil, "which", lambda name, path: None)
     with pytest.raises(MariaDBMissingError, match="mariadb-server"):
         shared_server(tmp_path, os.getpid())
+
+
+def _openai_form(path: Path) -> dict[str, Any]:
+    form = {"model": "m", "language": "en", "response_format": "verbose_json"}
+    return {"data": form, "files": {"file": (path.name, path.read_bytes())}}
 
 
 def test_a_batch_has_readable_files_all_different_and_an_order_for_each_spoken_trade(tmp_path: Path) -> None:
@@ -88,6 +94,11 @@ def test_a_batch_has_readable_files_all_different_and_an_order_for_each_spoken_t
     assert [row["audioName"] for row in calls.values()] == [path.name for path in audio]
     assert len(orders) == sum(len(trades_of(path.name)) for path in audio)
     assert all(calls[order["clientCode"]]["callStart"] < order["orderTime"] for order in orders)
+    with FleetSimulator(machines=1) as fleet:
+        told = {p.name: httpx.post(f"{fleet.url()}/v1/audio/transcriptions", **_openai_form(p)).json() for p in audio}
+    assert {row["audioName"]: float(row["durationSeconds"]) for row in calls.values()} == {
+        name: said["duration"] for name, said in told.items()
+    }
     assert (folder / "_SUCCESS").exists()
 
 
