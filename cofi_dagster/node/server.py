@@ -20,6 +20,7 @@ import httpx
 import uvicorn
 from anyio import to_thread
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -41,9 +42,24 @@ from cofi_dagster.node.store import MissingFile, Store
 from cofi_dagster.node.workers import Abandoned, Busy, WorkerDied, Workers
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_PRELOAD = ["cofi_dagster.node.tasks"]
+_PRELOAD = ["noisereduce", "cofi_dagster.node.tasks"]
 _LLM_TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 _STOP_SECONDS = 1
+
+
+class _FileName(Convertor[str]):
+    """The rest of a URL, whatever it holds: a file's name may have slashes and line ends in it."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("file_name", _FileName())
 
 
 class _Json(JSONResponse):
@@ -79,8 +95,8 @@ def create_app(
     services = _Services(home, whisper_model_dir, llm_api_url, workers or os.cpu_count() or 1, waiting_limit)
     return Starlette(
         routes=[
-            Route("/files/{batch}/{file:path}", services.put_file, methods=["PUT"]),
-            Route("/files/{batch}/{file:path}", services.head_file, methods=["HEAD"]),
+            Route("/files/{batch}/{file:file_name}", services.put_file, methods=["PUT"]),
+            Route("/files/{batch}/{file:file_name}", services.head_file, methods=["HEAD"]),
             Route("/files/{batch}", services.delete_batch, methods=["DELETE"]),
             *(
                 Route(f"/{stage}", partial(services.stage, task), methods=["POST"])

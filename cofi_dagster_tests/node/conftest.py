@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +38,20 @@ class RunningNode:
     def ask(self, stage: str, name: str, batch: int = 1, **more: object) -> httpx.Response:
         return self.client.post(f"/{stage}", json={"batch_id": batch, "file": name, **more})
 
+    def wait_until_listening(self) -> int:
+        """Wait for the first reply of ``/health``; its status."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.ConnectError):
+                return self.client.get("/health").status_code
+            time.sleep(0.02)
+        raise AssertionError("the node does not listen")
+
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + 60
         while True:
-            assert self.process.poll() is None, "the node ended"
-            try:
-                if self.client.get("/health").status_code == 200:
-                    return
-            except httpx.TransportError:
-                assert time.monotonic() < deadline, "the node does not answer"
+            if self.wait_until_listening() == 200:
+                return
             assert time.monotonic() < deadline, self.client.get("/health").text
             time.sleep(0.05)
 
@@ -63,7 +68,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_node(
     home: Path, *, workers: int = 2, largest_file: int = 0, llm_api_url: str = "", wait: bool = True
 ) -> Iterator[RunningNode]:

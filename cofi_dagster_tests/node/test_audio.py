@@ -17,10 +17,9 @@ MONO_ONLY = ("call.amr", "call.ul")
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
     """The greatest normalised correlation over small shifts: codecs delay a little."""
     size = min(len(one), len(other)) - 800
-    return max(
-        float(np.dot(one[s : s + size], other[:size])) / (np.linalg.norm(one[s : s + size]) * np.linalg.norm(other[:size]))
-        for s in range(0, 800, 1)
-    )  # fmt: skip
+    fixed = other[:size] / np.linalg.norm(other[:size])
+    shifted = (one[shift : shift + size] for shift in range(800))
+    return max(float(np.dot(piece, fixed) / np.linalg.norm(piece)) for piece in shifted)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
