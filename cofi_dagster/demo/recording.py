@@ -27,20 +27,21 @@ Channels = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a recording is written: file name suffix, codec, channels, and the rate where the codec needs another."""
+    """How a recording is written: file name suffix, codec, channels, samples and bits a second."""
 
     suffix: str
     codec: str
     channels: int = 1
     rate: int = RATE
+    bit_rate: int | None = None
 
 
 FORMS: Mapping[str, Form] = {
     "wav": Form(".wav", "pcm_mulaw"),
     "stereo": Form(".wav", "pcm_mulaw", channels=2),
-    "mp3": Form(".mp3", "libmp3lame"),
-    "ogg": Form(".ogg", "libopus", rate=16_000),
-    "m4a": Form(".m4a", "aac"),
+    "mp3": Form(".mp3", "libmp3lame", bit_rate=32_000),
+    "ogg": Form(".ogg", "libopus", rate=16_000, bit_rate=24_000),
+    "m4a": Form(".m4a", "aac", bit_rate=24_000),
     "flac": Form(".flac", "flac"),
 }
 
@@ -102,6 +103,8 @@ def write(path: Path, call: Channels, form: Form) -> None:
     pcm = np.ascontiguousarray(np.round(np.clip(sides, -1, 1) * 32767).astype(np.int16).T).reshape(1, -1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(form.codec, rate=form.rate, layout=layout)
+        if form.bit_rate is not None:
+            stream.bit_rate = form.bit_rate
         frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout=layout)
         frame.sample_rate = form.rate
         resampler = av.AudioResampler(

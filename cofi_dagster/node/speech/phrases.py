@@ -119,7 +119,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     "assent": (
         "yes", "yes please", "yes correct", "yes that is correct", "yes that is right", "correct", "right",
-        "okay", "okay fine", "fine", "yes go ahead", "go ahead", "please go ahead", "yes please go ahead", "confirmed",
+        "okay", "okay", "okay {title}", "okay fine", "fine", "yes go ahead", "go ahead", "please go ahead", "yes please go ahead", "confirmed",
         "yes confirmed", "yes i confirm", "i confirm", "sure", "absolutely", "perfect", "yes do it", "yes place it",
         "that is right", "exactly", "yes sir", "yes madam", "yes you can place it", "please place the order",
         "no", "no no", "no that is wrong", "not now", "no thank you", "not today", "no i said {quantity}",
@@ -156,6 +156,21 @@ RULES: dict[str, tuple[str, ...]] = {
         "make it {quantity}", "make that {quantity}", "sorry {quantity}", "i said {quantity}", "not {quantity} but {quantity}",
         "one moment please", "one minute please", "please hold", "just a moment", "let me check", "sorry",
         "can you repeat [that] [please]", "please repeat", "i did not hear you", "are you there",
+    ),
+    "check": (
+        "is that correct", "is that right", "is it correct", "is it right", "correct", "right", "am i right",
+        "shall i (place|do|execute) it", "shall i place the order", "can i place it", "should i go ahead", "confirm",
+        "do you confirm", "please confirm", "is this correct", "is this okay", "okay with you",
+    ),
+    "help": (
+        "how (can|may) i help you [today]", "how (can|may) i help [you]", "what can i do for you", "tell me",
+        "how can i be of help", "yes please tell me",
+    ),
+    "many": (
+        "i have (two|three) orders", "there are two orders", "the (first|second|next|other) order",
+        "and the (next|second|other) one", "what is the (second|next) one", "both orders are (done|placed|in)",
+        "both are (right|correct|done|placed)", "(the|my) first (one|order) is to {order}", "the second is {order}",
+        "first {order}", "second {order}", "then {order}", "and {order}", "also {order}", "both [please]",
     ),
     "done": (
         "order placed", "[the|your] order is placed", "[the|your] order has been placed", "i am placing the order [now]",
@@ -209,7 +224,8 @@ RULES: dict[str, tuple[str, ...]] = {
         "{assent}", "{assent}", "{assent} {read_back}", "{assent} {assent}", "{assent} {done}", "{assent} {client_order}",
         "{greeting}", "{greeting}", "{greeting} {greeting}", "{greeting} {client_order}", "{greeting} {identity}",
         "{greeting} {enquiry}", "{identity}", "{identity}", "{identity} {client_order}", "{clearing}", "{clearing}",
-        "{assent} {clearing}", "{done}", "{done} {goodbye}", "{done} {clearing}", "{goodbye}", "{assent} {goodbye}",
+        "{check}", "{check}", "{check}", "{help}", "{help}", "{hello} {help}", "{greeting} {help}", "{many}", "{many}",
+        "{read_back} {check}", "{read_back} {check}", "{assent} {many}", "{hello}", "{assent} {clearing}", "{done}", "{done} {goodbye}", "{done} {clearing}", "{goodbye}", "{assent} {goodbye}",
         "{enquiry}", "{enquiry}", "{enquiry} {enquiry}", "{enquiry} {clearing}", "{assent} {enquiry}", "{prompt}",
     ),
 }  # fmt: skip
