@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,13 @@ import uvloop
 
 from cofi_dagster.database.engine import DatabaseError, explain, reading
 from cofi_dagster.fleet.client import FleetClient
-from cofi_dagster.fleet.endpoints import NoFleet, endpoints
+from cofi_dagster.fleet.endpoints import Endpoint, NoFleet
 from cofi_dagster.pipeline import batches
 from cofi_dagster.pipeline.batches import Batch, BatchError
 from cofi_dagster.pipeline.csv_import import CsvError
 from cofi_dagster.pipeline.dispatch import Dispatch, FleetDown, Limits, Stop, Summary
-from cofi_dagster.pipeline.sink import Observer, Sink, SinkError, SinkSettings, Tally
+from cofi_dagster.pipeline.progress import Observer, StageReport, Tally, Unwatched
+from cofi_dagster.pipeline.sink import Sink, SinkError, SinkSettings
 from cofi_dagster.pipeline.status import StageStatus
 from cofi_dagster.pipeline.tracker import StageFailed, StageRun, Tracker
 from cofi_dagster.pipeline.work import FileStage
@@ -33,6 +34,9 @@ class AllFailed(RuntimeError):
     """Not one file of a stage could be processed; the message has the count and the commonest reason."""
 
 
+_FAULTS = (BatchError, CsvError, NoFleet, FleetDown, SinkError, DatabaseError, AllFailed)
+
+
 @dataclass(frozen=True, slots=True)
 class StageContext:
     """What a stage module gets: the settings, the database and its batch."""
@@ -43,30 +47,15 @@ class StageContext:
     stage: Stage
 
 
-@dataclass(slots=True)
-class StageReport:
-    """How a stage ended: counts of files (or rows), seconds, and what its module says about it."""
-
-    stage: Stage
-    total: int = 0
-    done: int = 0
-    failed: int = 0
-    skipped: int = 0
-    sent: int = 0
-    seconds: float | None = None
-    disabled: bool = False
-    unchanged: bool = False
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Everything that runs stages: settings, database, tracker, and who watches the progress."""
+    """Everything that runs stages: settings, database, tracker, where services are, and who watches the progress."""
 
     settings: Settings
     engine: sa.Engine
     tracker: Tracker
-    observer: Observer | None = None
+    endpoints: Callable[[Stage], Sequence[Endpoint]]
+    observer: Observer = field(default_factory=Unwatched)
 
     def batch(self, batch_id: int) -> Batch:
         """The batch with this id.
@@ -85,6 +74,13 @@ class Pipeline:
             StageRefused: the stage's prerequisites are not met.
         """
         stage = BY_NAME[stage_name]
+        self.observer.began(stage)
+        report = self._run(batch_id, stage, run_id)
+        self.tracker.complete_batch(batch_id)
+        self.observer.ended(report)
+        return report
+
+    def _run(self, batch_id: int, stage: Stage, run_id: str) -> StageReport:
         if not self.settings.is_enabled(stage):
             self.tracker.skip_stage(batch_id, stage.name)
             return StageReport(stage, disabled=True)
@@ -96,12 +92,11 @@ class Pipeline:
             with self.tracker.stage(batch_id, stage.name, run_id) as run:
                 self._work(context, run)
                 _fill(report, run)
-        except (BatchError, CsvError, NoFleet, FleetDown, SinkError, DatabaseError, AllFailed) as error:
+        except _FAULTS as error:
             raise StageFailed(f"{stage.name} of batch {context.batch.key}: {error}") from error
         except sa.exc.DBAPIError as error:
-            raise StageFailed(
-                f"{stage.name} of batch {context.batch.key}: {explain(error, self.engine.url)}"
-            ) from error
+            said = explain(error, self.engine.url)
+            raise StageFailed(f"{stage.name} of batch {context.batch.key}: {said}") from error
         report.seconds = self.tracker.get_stage_duration(batch_id, stage.name)
         return report
 
@@ -152,7 +147,7 @@ def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage:
         plan = file_stage.plan(connection)
     pipeline.tracker.set_total(run, plan.total)
     tally = Tally(plan.total, done=plan.done, skipped=plan.skipped, sent=len(plan.works))
-    places = endpoints(settings, context.stage) if plan.works else ()
+    places = pipeline.endpoints(context.stage) if plan.works else ()
     sink_settings = SinkSettings(
         settings.commit_files,
         settings.commit_seconds,

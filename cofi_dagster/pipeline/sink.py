@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import explain, writing
 from cofi_dagster.database.faults import is_passing
+from cofi_dagster.pipeline.progress import Observer, Tally
 from cofi_dagster.pipeline.work import Outcome, State, Work
 from cofi_dagster.stages import Stage
 
@@ -30,26 +31,6 @@ _FEW_VALUES = 4
 
 class SinkError(RuntimeError):
     """Results could not be committed; the message says why. What was not committed is still pending."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """How a stage stands: files done, failed and skipped in all, of a total; and the commonest reasons of failure."""
-
-    total: int
-    done: int = 0
-    failed: int = 0
-    skipped: int = 0
-    sent: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def ended(self) -> int:
-        """Files that have an outcome."""
-        return self.done + self.failed + self.skipped
-
-
-Observer = Callable[[Stage, Tally], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +54,7 @@ class Sink:
         tally: Tally,
         settings: SinkSettings,
         *,
-        observer: Observer | None = None,
+        observer: Observer,
     ) -> None:
         self.tally = tally
         self._engine = engine
@@ -287,8 +268,8 @@ class Sink:
             else:
                 self.tally.failed += 1
                 self.tally.reasons[(outcome.error or "")[:200]] += 1
-        if group and self._observer is not None:
-            self._observer(self._stage, self.tally)
+        if group:
+            self._observer.moved(self._stage, self.tally)
 
 
 def _replace_rows(connection: sa.Connection, group: Sequence[Outcome]) -> None:

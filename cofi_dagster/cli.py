@@ -1,0 +1,214 @@
+"""The command line: ``cofi``. Arguments in, sentences out; what commands do is in the parts that they call.
+
+Errors are one line on stderr: exit code 2 for a wrong use, 1 for a failure. Heavy imports wait for their command.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cofi_dagster.settings import Settings, SettingsError, current, parse_batch_key
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+app = typer.Typer(
+    help="COFI: evidence for telephone orders.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+batch_app = typer.Typer(help="Run batches, and see how they stand.", no_args_is_help=True)
+db_app = typer.Typer(help="The database: migrate it, or say what it lacks.", no_args_is_help=True)
+app.add_typer(batch_app, name="batch")
+app.add_typer(db_app, name="db")
+
+
+class Usage(Exception):
+    """A wrong use of the command line: exit code 2."""
+
+
+class Failed(Exception):
+    """A failure that a person can mend: exit code 1."""
+
+
+def main() -> None:
+    """Run the command line; every foreseen error ends in one line on stderr."""
+    from sqlalchemy.exc import DBAPIError
+
+    from cofi_dagster.database.engine import DatabaseError
+    from cofi_dagster.pipeline.batches import BatchError
+    from cofi_dagster.pipeline.tracker import BatchBusy
+
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        _end("interrupted", 130)
+    except (Usage, SettingsError) as error:
+        _end(str(error), 2)
+    except (Failed, DatabaseError, BatchError, BatchBusy) as error:
+        _end(str(error), 1)
+    except DBAPIError as error:
+        _end(f"the database failed: {error.orig}", 1)
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        _end(error.format_message(), 2)
+
+
+def _end(message: str, code: int) -> None:
+    print(f"cofi: {message}", file=sys.stderr)  # noqa: T201 - the command line's voice
+    sys.exit(code)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the command line's voice
+
+
+def _database(settings: Settings) -> sa.Engine:
+    """The settings' database, of this version."""
+    from cofi_dagster.database.engine import connect
+    from cofi_dagster.database.upgrade import ready
+
+    engine = connect(settings)
+    ready(engine)
+    return engine
+
+
+# -- batches -------------------------------------------------------------------------------------------------------
+
+
+@batch_app.command("run")
+def batch_run(directory: Annotated[Path, typer.Argument(help="The batch directory, named like 2026-01-15_1.")]) -> None:
+    """Run a batch directory to its end here. The same command again goes on with what is pending."""
+    from cofi_dagster.running import run_directory
+
+    settings = current()
+    directory = _batch_directory(directory)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    result = run_directory(settings, directory)
+    for line in result.errors:
+        print(f"cofi: {line}", file=sys.stderr)  # noqa: T201 - the command line's voice
+    _say(f"batch {result.batch_id} {result.status}")
+    if result.status != "Completed":
+        raise typer.Exit(1)
+
+
+def _batch_directory(directory: Path) -> Path:
+    """The directory as an absolute path.
+
+    Raises:
+        Usage: it does not exist, or its name is no batch key.
+    """
+    absolute = directory.absolute()
+    if not absolute.exists():
+        raise Usage(f"the batch directory {absolute} does not exist")
+    if not absolute.is_dir():
+        raise Usage(f"{absolute} is not a directory")
+    try:
+        parse_batch_key(absolute.name)
+    except ValueError as error:
+        raise Usage(str(error)) from None
+    return absolute
+
+
+@batch_app.command("list")
+def batch_list(limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20) -> None:
+    """The batches, newest first."""
+    from cofi_dagster.overview import batch_rows
+
+    for row in batch_rows(_database(current()), limit):
+        _say(row)
+
+
+@batch_app.command("show")
+def batch_show(batch_id: Annotated[int, typer.Argument(metavar="ID", help="The batch's id.")]) -> None:
+    """How a batch stands: its stages with times and counts, and why files failed."""
+    from cofi_dagster.overview import batch_lines
+
+    settings = current()
+    for line in batch_lines(_database(settings), settings, batch_id):
+        _say(line)
+
+
+@batch_app.command("retry")
+def batch_retry(batch_id: Annotated[int, typer.Argument(metavar="ID", help="The batch's id.")]) -> None:
+    """Run a batch again from where it stands: what failed or is pending is tried again."""
+    from cofi_dagster.pipeline.batches import by_id
+
+    settings = current()
+    batch_run(by_id(_database(settings), batch_id, settings.batches).directory)
+
+
+# -- the database --------------------------------------------------------------------------------------------------
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database to this version; safe to repeat."""
+    from cofi_dagster.database.engine import connect
+    from cofi_dagster.database.upgrade import upgrade
+
+    done = upgrade(connect(current()))
+    for line in done:
+        _say(line)
+    _say("the database is of this version" if done else "nothing to do: the database is of this version")
+
+
+@db_app.command("check")
+def db_check() -> None:
+    """List what the database lacks; exit 1 where it lacks anything."""
+    from cofi_dagster.database.engine import connect
+    from cofi_dagster.database.upgrade import missing
+
+    lacking = missing(connect(current()))
+    for line in lacking:
+        _say(f"missing: {line}")
+    if lacking:
+        raise typer.Exit(1)
+    _say("the database is of this version")
+
+
+# -- services ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def node(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of all services.", min=1, max=65535)] = 5000,
+) -> None:
+    """Start the reference GPU node: every service on one port, with engines that run on this machine."""
+    from cofi_dagster.node.server import serve
+
+    settings = current()
+    _say(f"reference node on http://{host}:{port}, Ctrl-C stops it")
+    serve(host, port, settings.home.absolute() / "node", whisper_model_dir=settings.whisper_model_dir)
+
+
+@app.command()
+def up() -> None:
+    """Start everything in this terminal: the Dagster UI and daemon, and a node where no GPU machine is configured."""
+    from cofi_dagster.supervisor import start_all
+
+    start_all(current())
+
+
+@app.command()
+def demo() -> None:
+    """Make a small batch of synthesised calls, run it to its end on this machine, and show its audit."""
+    from cofi_dagster.demo.show import run_demo
+
+    run_demo(current())
+
+
+if __name__ == "__main__":
+    main()

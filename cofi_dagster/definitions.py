@@ -1,0 +1,28 @@
+"""The one place where everything meets. ``build_defs`` returns fresh definitions, so that tests swap parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from cofi_dagster.orchestration.assets import stage_assets
+from cofi_dagster.orchestration.jobs import batch_pipeline
+from cofi_dagster.orchestration.resources import FleetResource, TrackingResource
+from cofi_dagster.orchestration.sensors import batch_directory_sensor
+
+
+def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """COFI's assets, jobs, sensors and resources; ``resource_overrides`` replaces resources by name."""
+    resources = {"tracking": TrackingResource(), "fleet": FleetResource(), **(resource_overrides or {})}
+    return dg.Definitions(
+        assets=stage_assets(),
+        jobs=[batch_pipeline],
+        sensors=[batch_directory_sensor],
+        resources=resources,
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

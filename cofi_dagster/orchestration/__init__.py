@@ -1,0 +1,1 @@
+"""All that imports Dagster: partitions, assets, checks, jobs, sensors, resources, the instance and the launcher."""
