@@ -283,7 +283,11 @@ class _Services:
         """The models behind ``/v1``."""
         if self._llm_api_url:
             return await self._forward(request, "/models")
-        names = ("rules", self._node.whisper_model_dir.name if self._node.whisper_model_dir else "pocketsphinx")
+        from cofi_dagster.node.rules.completion import MODEL as RULES
+        from cofi_dagster.node.speech.recogniser import MODEL as SPHINX
+
+        whisper = self._node.whisper_model_dir
+        names = (RULES, whisper.name if whisper else SPHINX)
         rows = [{"id": name, "object": "model", "created": 0, "owned_by": "cofi"} for name in names]
         return _Json({"object": "list", "data": rows})
 

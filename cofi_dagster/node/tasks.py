@@ -18,7 +18,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-from cofi_dagster.node.audio import decode, with_speakers, write_wav
+from cofi_dagster.node.audio import AudioError, decode, with_speakers, write_wav
 from cofi_dagster.node.denoise import denoise, warm_denoise
 from cofi_dagster.node.engines import (
     SPEECH_RATE,
@@ -33,6 +33,10 @@ from cofi_dagster.node.spectrum import RATE as IVR_RATE
 from cofi_dagster.node.store import Store, Stored
 
 Reply = dict[str, Any]
+
+
+class LanguageNotKnown(AudioError):
+    """The recogniser does not know the language of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def stt_file(node: Node, batch: int, file: str, language: str | None) -> Reply:
 
     def work(stored: Stored) -> Reply:
         audio, segments = _talk(store, stored)
-        return verbose_json(recogniser.transcribe(audio, language, segments))
+        return _transcribed(recogniser, audio, language, segments)
 
     return store.using(batch, file, work)
 
@@ -148,7 +152,7 @@ def transcribe_upload(node: Node, path: Path, name: str, language: str | None) -
     _, recogniser = engines(node.whisper_model_dir)
     segments = find_segments(decode(path, name, rate=IVR_RATE))
     audio = with_speakers(decode(path, name, rate=SPEECH_RATE))
-    return verbose_json(recogniser.transcribe(audio, language, segments))
+    return _transcribed(recogniser, audio, language, segments)
 
 
 def complete(_node: Node, body: str) -> Reply:
@@ -172,6 +176,15 @@ def verbose_json(transcript: Transcript) -> Reply:
             for number, segment in enumerate(transcript.segments)
         ],
     }
+
+
+def _transcribed(recogniser: Recogniser, audio: Audio, language: str | None, segments: Sequence[IvrSegment]) -> Reply:
+    from cofi_dagster.node.speech import UnsupportedLanguageError
+
+    try:
+        return verbose_json(recogniser.transcribe(audio, language, segments))
+    except UnsupportedLanguageError as error:
+        raise LanguageNotKnown(str(error)) from None
 
 
 def _talk(store: Store, stored: Stored) -> tuple[Audio, Sequence[IvrSegment]]:
