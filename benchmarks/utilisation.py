@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from benchmarks.batch_run import Installation
 from benchmarks.measure import Measure, Row, Surroundings
-from cofi_dagster_tests.batches import make_batch, names
+from cofi_dagster_tests.batches import make_batch
 from cofi_dagster_tests.fleet_simulator import FleetSimulator
 from cofi_dagster_tests.fleet_simulator.fleet import Fleet
 
@@ -30,22 +31,23 @@ def _run(surroundings: Surroundings) -> Iterator[Row]:
         languages="en",
         record="count",
     ) as fleet:
-        work = sum(Fleet(fleet.options).call(name).duration for name in names(surroundings.files)) * _SECONDS_PER_SECOND
-        bound = work / (sum(speeds) * _PER_MACHINE)
         environment = {**fleet.environment(), "COFI_CONCURRENCY_PER_MACHINE": str(_PER_MACHINE)}
         cofi = Installation(surroundings.folder / "home", surroundings.fresh_database("sqlite"), environment)
         done = cofi.run_batch(batch)
-        sent = {service: number for service, number in _by_service(fleet).items()}
+        sent = fleet.counts()
+    calls = Fleet(fleet.options)
+    work = sum(calls.call(file).duration for service, file in sent if service == "stt") * _SECONDS_PER_SECOND
+    bound = work / (sum(speeds) * _PER_MACHINE)
     share = bound / done.stages["stt"]
-    detail = {"bound_seconds": bound, "stt_seconds": done.stages["stt"], "requests": sent}
+    detail = {"bound_seconds": bound, "stt_seconds": done.stages["stt"], "requests": _by_service(sent)}
     yield Row(f"stt, {surroundings.files} files, speeds {speeds}", share, share >= _REACH, detail)
 
 
-def _by_service(fleet: FleetSimulator) -> dict[str, int]:
-    sent: dict[str, int] = {}
-    for (service, _), number in fleet.counts().items():
-        sent[service] = sent.get(service, 0) + number
-    return sent
+def _by_service(sent: Counter[tuple[str, str]]) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for (service, _), number in sent.items():
+        counted[service] += number
+    return counted
 
 
 MEASURE = Measure("utilisation", "fleet utilisation, one machine of four at half speed", "share", f"≥ {_REACH}", _run)
