@@ -31,7 +31,7 @@ TRADE_COLUMNS = (
 )  # fmt: skip
 
 _DEALERS = (Voice("gmw/en-US", 140, 45), Voice("gmw/en-US+m3", 140, 42))
-_CLIENTS = (Voice("gmw/en-US+f2", 135, 55), Voice("gmw/en-US+f3", 135, 58), Voice("gmw/en-US+m2", 135, 60))
+_CLIENTS = (Voice("gmw/en-US+f2", 135, 55), Voice("gmw/en-US+f5", 135, 55), Voice("gmw/en-US+m5", 135, 58))
 _ANNOUNCEMENT = Voice("gmw/en-GB-x-rp+f2", 150, 55)
 _DEALER_HINDI = Voice("inc/hi", 140, 45)
 _CLIENTS_HINDI = (Voice("inc/hi+f2", 135, 55), Voice("inc/hi+m3", 135, 55))

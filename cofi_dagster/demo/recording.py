@@ -15,6 +15,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from cofi_dagster.demo.scripts import SPOKEN_AS
 from cofi_dagster.demo.synthesis import Samples, Voice, resample, speak
 
 RATE = 8000
@@ -74,7 +75,7 @@ def record(talk: str, cast: Cast, draw: random.Random) -> Channels:
         if speaker == "*":
             pieces.append(_on_both(ring()))
         else:
-            spoken = speak(text, cast.voice(speaker, text), RATE)
+            spoken = speak(_as_spoken(text), cast.voice(speaker, text), RATE)
             spoken = spoken * np.float32(SPEECH_PEAK / max(float(np.abs(spoken).max(initial=0.0)), 1e-6))
             pieces.append(_on_side(spoken, "C" if speaker == "C" else "D"))
         pieces.append(_silence(draw.uniform(0.45, 0.8)))
@@ -113,6 +114,12 @@ def write(path: Path, call: Channels, form: Form) -> None:
         for piece in [*resampler.resample(frame), *resampler.resample(None)]:
             container.mux(stream.encode(piece))
         container.mux(stream.encode(None))
+
+
+def _as_spoken(text: str) -> str:
+    for written, spoken in SPOKEN_AS.items():
+        text = text.replace(written, spoken)
+    return text
 
 
 def _silence(seconds: float) -> Channels:

@@ -17,6 +17,9 @@ COMPLETE = ("Complete",)
 NOT_HEARD = ("Pending", "UnsupportedLanguage", "Complete")
 """Right ends of a call in a language that the embedded recogniser does not know, and a better one may."""
 
+SPOKEN_AS = {"ITC": "I T C", "ICICI": "I C I C I", "Toubro": "Toobro", "Infosys": "Infosiss"}
+"""How dealers say the names that the synthesiser would read as English words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Said:

@@ -65,13 +65,12 @@ class SphinxRecogniser:
         heard = self._decoder.hyp()
         if heard is None or not heard.hypstr.strip():
             return None
-        words = len(heard.hypstr.split())
-        log_posterior = float(np.log(max(self._decoder.get_logmath().exp(self._decoder.get_prob()), 1e-30)))
+        posteriors = [part.prob for part in self._decoder.seg() if part.word[0] not in "<["]
         return Segment(
             utterance.start,
             utterance.end,
             heard.hypstr.strip(),
             speaker,
-            avg_logprob=round(min(0.0, log_posterior) / words, 4),
+            avg_logprob=round(float(np.mean(np.log(np.clip(posteriors, 1e-6, 1.0)))), 4),
             no_speech_prob=round(1 - utterance.voiced, 4),
         )
