@@ -36,18 +36,19 @@ def workers_of(node: RunningNode) -> list[psutil.Process]:
     return [child for server in node.process.children() for child in server.children()]
 
 
-def test_health_says_loading_first_and_ready_when_every_worker_is_warm(tmp_path: Path) -> None:
+def test_health_says_loading_then_ready_and_a_killed_node_takes_its_workers_along(tmp_path: Path) -> None:
     with running_node(tmp_path, wait=False) as node:
         assert node.wait_until_listening() == 503
         assert node.put("a.wav", b"uploads need no worker").status_code == 201
         node.wait_until_ready()
         assert len(workers_of(node)) == 2
+        family = node.process.children(recursive=True)
+        node.process.kill()
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert alive == []
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_node_and_its_workers_in_the_middle_of_work(
-    sent: signal.Signals, tmp_path: Path, long_call: bytes
-) -> None:
+def test_sigterm_ends_the_node_and_its_workers_in_the_middle_of_work(tmp_path: Path, long_call: bytes) -> None:
     with running_node(tmp_path, workers=1) as node:
         for number in range(6):
             node.put(f"{number}.wav", long_call)
@@ -62,7 +63,7 @@ def test_a_signal_ends_the_node_and_its_workers_in_the_middle_of_work(
             asked = [pool.submit(ask, number) for number in range(6)]
             time.sleep(0.3)
             begun = time.monotonic()
-            node.process.send_signal(sent)
+            node.process.send_signal(signal.SIGTERM)
             assert node.process.wait(10) == 0
             assert time.monotonic() - begun < 3
             for one in asked:
@@ -71,11 +72,13 @@ def test_a_signal_ends_the_node_and_its_workers_in_the_middle_of_work(
         assert alive == []
 
 
-def test_the_workers_end_with_a_killed_node(tmp_path: Path) -> None:
-    with running_node(tmp_path) as node:
+def test_ctrl_c_while_the_workers_warm_up_ends_the_node(tmp_path: Path) -> None:
+    with running_node(tmp_path, workers=1, wait=False) as node:
+        node.wait_until_listening()
         family = node.process.children(recursive=True)
-        node.process.kill()
-        _, alive = psutil.wait_procs(family, timeout=5)
+        node.process.send_signal(signal.SIGINT)
+        assert node.process.wait(20) == 0
+        _, alive = psutil.wait_procs(family, timeout=3)
         assert alive == []
 
 
