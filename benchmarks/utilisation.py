@@ -39,7 +39,7 @@ def _run(surroundings: Surroundings) -> Iterator[Row]:
     work = sum(calls.call(file).duration for service, file in sent if service == "stt") * _SECONDS_PER_SECOND
     bound = work / (sum(speeds) * _PER_MACHINE)
     share = bound / done.stages["stt"]
-    detail = {"bound_seconds": bound, "stt_seconds": done.stages["stt"], "requests": _by_service(sent)}
+    detail = {"bound_seconds": bound, "stt_seconds": done.stages["stt"], "requests": dict(_by_service(sent))}
     yield Row(f"stt, {surroundings.files} files, speeds {speeds}", share, share >= _REACH, detail)
 
 
