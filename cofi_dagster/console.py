@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -26,7 +27,7 @@ class StageBars:
     """Shows the stages of a run as they go. A context manager, and the run's observer."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(file=sys.stdout, highlight=False)
+        self._console = console or Console(file=_own_stdout(), highlight=False)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<28}"),
@@ -66,6 +67,12 @@ class StageBars:
             self._progress.remove_task(self._task)
             self._task = None
         self._console.print(stage_line(report), soft_wrap=True)
+
+
+def _own_stdout() -> TextIO:
+    """Standard output that stays the terminal while Dagster redirects the process's own into a run's log."""
+    sys.stdout.flush()
+    return os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8", errors="replace")
 
 
 def stage_line(report: StageReport) -> str:

@@ -54,3 +54,27 @@ def batch_lines(engine: sa.Engine, settings: Settings, batch_id: int) -> Iterato
         )
         for stage, message in connection.execute(failures.order_by(logs.c.id.desc()).limit(_REASONS)):
             yield f"failed in {stage}: {message}"
+
+
+def exceptions(engine: sa.Engine, batch_id: int) -> list[str]:
+    """What an auditor has to look at, a line each: trades without evidence, and discrepancies."""
+    trade, mapping = t.trade_metadata, t.trade_audio_mapping
+    verdicts: dict[int, tuple[str, str]] = {}
+    with reading(engine) as connection:
+        found = sa.select(mapping.c.tradeMetadataId, mapping.c.verdict, mapping.c.audioName).where(
+            mapping.c.batchId == batch_id, mapping.c.step == 2, mapping.c.verdict.is_not(None)
+        )
+        for trade_id, verdict, audio_name in connection.execute(found.order_by(mapping.c.score)):
+            verdicts[trade_id] = (verdict, audio_name)
+        trades = connection.execute(sa.select(trade).where(trade.c.batchId == batch_id).order_by(trade.c.id)).all()
+    lines = []
+    for row in trades:
+        what = f"{row.side} {row.quantity:g} {row.symbol}, client {row.clientCode or row.clientPhone}"
+        order = f"order {row.orderId} ({what})"
+        verdict, audio_name = verdicts.get(row.id, ("", ""))
+        if row.audioName is None:
+            reason = "not discussed in " + audio_name if verdict == "not_discussed" else "no call found before it"
+            lines.append(f"{order}: no evidence, {reason}")
+        elif verdict not in ("", "confirmed"):
+            lines.append(f"{order}: {verdict.replace('_', ' ')} in {row.audioName}")
+    return lines or ["none"]

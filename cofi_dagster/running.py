@@ -45,4 +45,3 @@ def run_directory(settings: Settings, directory: Path) -> RunResult:
     if not errors and not run.is_success:
         errors.append(f"Dagster run {run.run_id} ended as {run.status.value}; `cofi up` shows why")
     return RunResult(batch.id, run.run_id, batch.status, errors)
-
