@@ -234,7 +234,8 @@ class _Call:
     def _refuse(self, frame: Frame, place: Place) -> None:
         """A no to a read-back: what it said is not taken over; a proposal that is refused is gone."""
         for target, _ in self._pending:
-            if target.proposed and not (frame.amounts or frame.symbol or frame.side):
+            about_it = frame.symbol in (None, target.symbol) and (frame.amounts or frame.symbol or frame.side)
+            if target.proposed and not about_it:
                 target.cancelled = place
             elif target.proposed:
                 target.proposed = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cofi_dagster.node.rules import lexicon
@@ -30,7 +30,7 @@ class Frame:
     """One stretch of talk, read.
 
     Attributes:
-        turn: where it was said; ``role``: by whom; ``start`` and ``end`` are the words of the turn that carry what it says.
+        turn: where it was said; ``role``: by whom; ``start`` to ``end``: the words that carry what it says.
         side: ``buy`` or ``sell``.
         quantity: shares; ``price``: rupees a share; ``loose``: amounts of which the words do not say which they are.
         market: whether it says to trade at the market rate.
@@ -201,7 +201,7 @@ class _Amounts:
         after = self._words[number.end].plain if number.end < len(self._words) else ""
         if number.start in self._before["none"] or number.end in self._after["none"]:
             return "none"
-        if before in _NOT or (after in _NOT and number.end + 1 < len(self._words)):
+        if before == "not" or (after in _NOT and number.end + 1 < len(self._words)):
             return "none"
         if after in ("paise", "paisa", "पैसे"):
             return "paise"
@@ -317,12 +317,23 @@ def _stance(reading: _Reading, start: int, end: int) -> set[str]:
     return stance
 
 
+def _share_side(found: list[Frame]) -> list[Frame]:
+    """One verb for several scrips: "buy 100 tcs and 50 itc"; in Hindi it comes last, for those before it."""
+    for place, frame in enumerate(found):
+        if frame.symbol and frame.quantity is not None and frame.side is None and "negated" not in frame.cues:
+            before = found[place - 1] if place else None
+            after = found[place + 1] if place + 1 < len(found) else None
+            if before is not None and before.side and before.symbol:
+                found[place] = replace(frame, side=before.side)
+            elif after is not None and after.side and after.symbol:
+                found[place] = replace(frame, side=after.side, market=frame.price is None and after.market)
+    return found
+
+
 def frames(turn: Turn) -> Iterator[Frame]:
     """The frames of a turn, in the order in which they were said."""
     reading = _Reading(turn)
     amounts = _Amounts(reading)
     cues = {name: reading.spans(pattern) for name, pattern in _CUES.items()}
     cuts = [*reading.boundaries(), len(turn.words)]
-    for start, end in pairwise(cuts):
-        if end > start:
-            yield _read(reading, amounts, cues, start, end)
+    yield from _share_side([_read(reading, amounts, cues, start, end) for start, end in pairwise(cuts) if end > start])

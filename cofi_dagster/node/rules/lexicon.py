@@ -32,7 +32,7 @@ PAST = cue(
 )  # fmt: skip
 MARKET = cue(
     r"(?<!share )(?<!stock )(?<!the )(?<!is )market(?! (?:is|kaisa|kaise|open|close|closed|today|down|up|"
-    r"gir|mein kya))" r"(?: (?:rate|price|order))?(?: p(?:e|ar))?",
+    r"" r"gir|mein kya))" r"(?: (?:rate|price|order))?(?: p(?:e|ar))?",
     "at the market(?: (?:rate|price))?", "(?:the )?market (?:rate|price|order)", "cmp",
     "current (?:market )?(?:rate|price)", "best (?:available )?price", "मार्केट(?: (?:रेट|प्राइस|भाव))?",
     "बाजार भाव",
@@ -51,8 +51,10 @@ ENQUIRY = cue(
 
 _VERB = "(?:buy(?:ing)?|sell(?:ing)?|purchase|place|execute|do)"
 NO_ORDER = cue(
-    "should (?:i|we)", "why", "what do you think", "(?:did|have) (?:you|i|we)", "if (?:i|we)", "suppose", "agar main",
-    "i (?:did|have) not (?:ask|order|buy|sell)[a-z]*", "i (?:didnt|never) [a-z]+", "kyun?", "kyo", "क्यों", "अगर मैं",
+    "should (?:i|we)", "why", "what do you think", "(?:did|have) (?:you|i|we)", "if (?:i|we)", "suppose",
+    "(?:thinking|think) (?:of|about)", "planning to", "soch rah[ai]", "सोच रह[ाी]", "agar main",
+    "i (?:did|have) not (?:ask|order|buy|sell)[a-z]*", "i (?:didnt|never) [a-z]+", "kyun?", "kyo", "क्यों",
+    "अगर मैं",
 )  # fmt: skip
 NEGATED = cue(
     f"(?:dont|do not|not|never) (?:want to |wish to |to |going to )?{_VERB}(?! (?:worry|know|have))",
@@ -127,7 +129,7 @@ PROPOSAL = cue(
 )  # fmt: skip
 PLACED = cue(
     "(?:order|trade|it|that|this)(?: (?:is|has|s|has been|have been|got))* (?:placed|executed|done|"
-    "punched|through|traded|filled)",
+    "" "punched|through|traded|filled)",
     "(?:has|have) been (?:placed|executed|done|traded|filled|bought|sold)",
     "(?:placed|executed|punched|filled)", "order (?:lag|ho|dal|daal) ?(?:gaya|gya|diya|chuka)(?: hai)?",
     "(?:kar|laga|daal|dal|place kar|punch kar) diya(?: hai)?", "ho gaya(?: hai)?", "ऑर्डर (?:लग|हो) गया",
@@ -142,9 +144,9 @@ DEALER = cue(
     "(?:your|aapka|aapki) (?:client |account )?(?:code|name|id|order|naam)",
     "let me (?:repeat|confirm|check)", "(?:order|trade) (?:is|has been)? ?(?:placed|executed|done)",
     "placing", "repeat(?:ing)?", "buying", "selling", "i (?:recommend|suggest)", "kitne share",
-    "kis (?:rate|price|bhav)", "(?:kar|laga|bech|daal) d(?:u|oo|un|oon)", "boliye",
-    "anything else", "aur kuch", "limit or market", "dealing desk", "securities", "broking", "कन्फर्म",
-    "कंफर्म", "बोलिए", "आपका (?:नाम|कोड|ऑर्डर)", "कितने शेयर", "किस भाव", "कर दूं", "कर दूँ",
+    "kis (?:rate|price|bhav)", "(?:kar|laga|bech|daal) d(?:u|oo|un|oon)", "boliye", "anything else",
+    "aur kuch", "limit or market", "dealing desk", "securities", "broking", "कन्फर्म", "कंफर्म", "बोलिए",
+    "आपका (?:नाम|कोड|ऑर्डर)", "कितने शेयर", "किस भाव", "कर दूं", "कर दूँ",
 )  # fmt: skip
 CLIENT = cue(
     "i (?:want|wanted|would like|wish|need)", "i(?:d| will|ll) (?:like|take|buy|sell)",
@@ -180,7 +182,7 @@ LOTS_AFTER = cue(
 )  # fmt: skip
 NO_AMOUNT_BEFORE = cue(
     "(?:client |account |my |mera |your |aapka )?(?:code|id|number|account)(?: (?:is|number|hai|"
-    "no))*(?: [a-z]{1,2})*",
+    "" "no))*(?: [a-z]{1,2})*",
     "target(?: (?:of|is|price))?", "stop ?loss(?: (?:of|at|is))?", "phone", "mobile", "otp",
     "ending(?: (?:with|in))?", "extension", "nifty(?: (?:is|at))?", "sensex(?: (?:is|at))?", "कोड",
     "टारगेट", "(?:trading|chal raha hai|chal rahi hai|currently|running)(?: (?:at|around|near))?",

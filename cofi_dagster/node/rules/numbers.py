@@ -75,7 +75,16 @@ class _Token:
 
 def _romanised(word: str) -> str:
     """One spelling for the many of a romanised Hindi word: long vowels, doubled consonants, w/v, z/j, a silent h."""
-    for old, new in (("aa", "a"), ("ee", "i"), ("ii", "i"), ("oo", "u"), ("w", "v"), ("z", "j"), ("chh", "ch")):
+    for old, new in (
+        ("aa", "a"),
+        ("ee", "i"),
+        ("ii", "i"),
+        ("oo", "u"),
+        ("w", "v"),
+        ("z", "j"),
+        ("chh", "ch"),
+        ("chch", "ch"),
+    ):
         word = word.replace(old, new)
     word = re.sub(r"(.)\1", r"\1", word)
     return word[:-1] if word.endswith("h") and len(word) > 4 else word
