@@ -9,7 +9,7 @@ from cofi_dagster.node.rules.lexicon import cue
 
 IDENTIFIED = cue(
     "(?:client |account |my |mera |ucc )?(?:code|id|account number)(?: (?:is|number|hai))* (?!please|kya|"
-    "batao|bataiye)(?:[a-z]{0,3}\\d[a-z0-9]*" "|(?:[a-z] )*(?:zero|one|two|three|four|five|six|seven|"
+    "batao|bataiye)(?:(?:[a-z] )*[a-z]{0,3}\\d[a-z0-9]*" "|(?:[a-z] )*(?:zero|one|two|three|four|five|six|seven|"
     "eight|nine|double|ek|do|teen|chaar|paanch)(?: [a-z]+)?)",
     "my name is [^ ]+", "(?:mera|my) naam [^ ]+",
     "this is (?!a |the |not |for |my |very |wrong |right |correct )[^ ]+(?: [^ ]+)? (?:speaking|calling|here)",

@@ -73,6 +73,12 @@ class _Token:
     stops: bool = False
 
 
+_SPELLINGS = (
+    *(("aa", "a"), ("ee", "i"), ("ii", "i"), ("oo", "u")),
+    *(("w", "v"), ("z", "j"), ("chh", "ch"), ("chch", "ch")),
+)
+
+
 def _romanised(word: str) -> str:
     """One spelling for the many of a romanised Hindi word: long vowels, doubled consonants, w/v, z/j, a silent h."""
     for old, new in (
