@@ -16,8 +16,10 @@ from cofi_dagster_tests.rules.asking import answers, call, content, orders
 CALL = call(
     "A: good morning", "C: buy hundred tcs at market", "A: buying hundred tcs at market", "C: yes", "A: thank you"
 )
-WORDS = ["buy", "sell", "hundred", "do", "sau", "at", "tcs", "reliance", "yes", "no", "cancel", "market", "हाँ", "रिलायंस", "सौ",
-         "बेच", "1,450", "make it", "not", "confirm", "?", "."]  # fmt: skip
+WORDS = [
+    *("buy", "sell", "hundred", "do", "sau", "at", "tcs", "reliance", "yes", "no", "cancel", "market", "हाँ"),
+    *("रिलायंस", "सौ", "बेच", "1,450", "make it", "not", "confirm", "?", "."),
+]
 TALK = st.lists(
     st.tuples(
         st.sampled_from(["agent", "client", None, "S1"]),
