@@ -74,31 +74,56 @@ def _normal(text: str) -> str:
     return f" {' '.join([*parts, *words[place:]])} "
 
 
-class _Transcript:
-    """The segments to look in; what is costly to prepare is prepared when first needed."""
+class Transcript:
+    """A call's segments to look quotes up in; what is costly to prepare is prepared when first needed, and kept."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
-        self._texts = {segment.index: _nfc(segment.text) for segment in segments}
+        self._segments = {segment.index: segment for segment in segments}
         self._normal: dict[int, str] = {}
+
+    def check(self, evidence: Sequence[Mapping[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+        """Check an answer's evidence against the transcript.
+
+        Args:
+            evidence: the cited places, each ``{"segment": int, "quote": str}``.
+
+        Returns:
+            The status of the answer, which is that of its worst item (``none`` where it has none), and the items:
+            each with its quote, its own ``status``, the segment (corrected where the quote stands in another one),
+            and that segment's ``start`` and ``end`` in seconds where they are known.
+        """
+        if not evidence:
+            return NONE, []
+        checked = [self._item(item["quote"], item["segment"]) for item in evidence]
+        return max((item["status"] for item in checked), key=_SEVERITY.index), checked
+
+    def _item(self, quote: str, cited: int) -> dict[str, Any]:
+        status, index = self._find(quote, cited)
+        segment = self._segments.get(index)
+        start, end = (segment.start, segment.end) if segment else (None, None)
+        return {"segment": index, "quote": quote, "start": start, "end": end, "status": status}
+
+    def _text(self, index: int) -> str:
+        return _nfc(self._segments[index].text)
 
     def _normalised(self, index: int) -> str:
         if index not in self._normal:
-            self._normal[index] = _normal(self._texts[index])
+            self._normal[index] = _normal(self._text(index))
         return self._normal[index]
 
-    def find(self, quote: str, cited: int) -> tuple[str, int]:
+    def _find(self, quote: str, cited: int) -> tuple[str, int]:
         """The quote's status, and the segment that has it (the cited one where none has)."""
         wanted = _nfc(quote).strip()
         if not any(_in_word(char) for char in wanted):
             return UNVERIFIED, cited
-        if cited in self._texts and _verbatim(wanted, self._texts[cited]):
+        if cited in self._segments and _verbatim(wanted, self._text(cited)):
             return VERIFIED, cited
         normal = _normal(wanted)
-        if cited in self._texts and normal in self._normalised(cited):
+        if cited in self._segments and normal in self._normalised(cited):
             return REPAIRED, cited
-        others = sorted(self._texts, key=lambda index: (abs(index - cited), index))
+        others = sorted(self._segments, key=lambda index: (abs(index - cited), index))
         for index in others:
-            if _verbatim(wanted, self._texts[index]):
+            if _verbatim(wanted, self._text(index)):
                 return REPAIRED, index
         for index in others:
             if normal in self._normalised(index):
@@ -107,31 +132,5 @@ class _Transcript:
 
 
 def check(evidence: Sequence[Mapping[str, Any]], segments: Sequence[Segment]) -> tuple[str, list[dict[str, Any]]]:
-    """Check an answer's evidence against the transcript.
-
-    Args:
-        evidence: the cited places, each ``{"segment": int, "quote": str}``.
-        segments: the call's transcript.
-
-    Returns:
-        The status of the answer, which is that of its worst item (``none`` where it has none), and the items: each
-        with its quote, its own ``status``, the segment (corrected where the quote stands in another one), and that
-        segment's ``start`` and ``end`` in seconds where they are known.
-    """
-    if not evidence:
-        return NONE, []
-    transcript, by_index = _Transcript(segments), {segment.index: segment for segment in segments}
-    checked = []
-    for item in evidence:
-        status, index = transcript.find(item["quote"], item["segment"])
-        segment = by_index.get(index)
-        checked.append(
-            {
-                "segment": index,
-                "quote": item["quote"],
-                "start": segment.start if segment else None,
-                "end": segment.end if segment else None,
-                "status": status,
-            }
-        )
-    return max((item["status"] for item in checked), key=_SEVERITY.index), checked
+    """Check one answer's evidence; see :meth:`Transcript.check`, which is for many answers about one call."""
+    return Transcript(segments).check(evidence)

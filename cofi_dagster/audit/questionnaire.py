@@ -23,7 +23,8 @@ TEXT = "text"
 
 YES, NO, NOT_DISCUSSED, CANNOT_BE_DETERMINED = "Yes", "No", "Not discussed", "Cannot be determined"
 CHOICES: dict[str, tuple[str, ...]] = {YES_NO: (YES, NO, NOT_DISCUSSED, CANNOT_BE_DETERMINED)}
-"""The answers that a question of an answer type may have. A type that is not named here is answered in free text."""
+"""The answers that a question of an answer type is offered. A type that is not named here is answered in free text;
+a server that does not hold its model to the schema may answer in other words, which are kept as they are."""
 
 
 @dataclass(frozen=True, slots=True)

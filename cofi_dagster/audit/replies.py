@@ -227,10 +227,7 @@ def _answer(value: Any, question: Question, where: str) -> Answer:
     answer = answer.strip()
     choices = _CHOICES.get(question.answer_type)
     if choices is not None:
-        choice = choices.get(answer.rstrip(".").casefold())
-        if choice is None:
-            raise BadReply(f"{where}.answer is none of {', '.join(choices.values())}: {_short(answer)}")
-        answer = choice
+        answer = choices.get(answer.rstrip(".").casefold(), answer)
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
         raise BadReply(f"{where}.confidence is not a number from 0 to 1: {_short(confidence)}")
     return Answer(question, answer, float(confidence), _evidence(value["evidence"], where))

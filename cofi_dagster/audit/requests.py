@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -87,30 +88,41 @@ def _transcript(segments: Sequence[Segment]) -> dict[str, Any]:
     return {"segments": [{"segment": s.index, "speaker": s.speaker, "text": s.text} for s in segments]}
 
 
-def _request(*, model: str, system: str, user: Any, name: str, schema: dict[str, Any], tokens: int) -> dict[str, Any]:
-    return {
-        "model": model,
-        "messages": [
-            {"role": "system", "content": system},
-            {"role": "user", "content": orjson.dumps(user, default=str).decode()},
-        ],
-        "temperature": 0,
-        "max_tokens": tokens,
-        "response_format": {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}},
-    }
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What is the same in the requests about many calls: made once, shared by all of them and never changed."""
+
+    system: str
+    response_format: dict[str, Any]
+    tokens: int
+
+    def request(self, model: str, user: Any) -> dict[str, Any]:
+        return {
+            "model": model,
+            "messages": [
+                {"role": "system", "content": self.system},
+                {"role": "user", "content": orjson.dumps(user, default=str).decode()},
+            ],
+            "temperature": 0,
+            "max_tokens": self.tokens,
+            "response_format": self.response_format,
+        }
 
 
-def llm1_request(segments: Sequence[Segment], *, model: str) -> dict[str, Any]:
-    """The request that asks LLM1 for the trades that a call discussed."""
-    system = prompts.load("llm1").text
-    return _request(
-        model=model,
-        system=system,
-        user=_transcript(segments),
-        name=LLM1_SCHEMA_NAME,
-        schema=llm1_schema(),
-        tokens=_LLM1_MAX_TOKENS,
-    )
+def _strict(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+
+
+@lru_cache(maxsize=1)
+def _llm1_frame() -> _Frame:
+    return _Frame(prompts.load("llm1").text, _strict(LLM1_SCHEMA_NAME, llm1_schema()), _LLM1_MAX_TOKENS)
+
+
+@lru_cache(maxsize=64)
+def _llm2_frame(questions: tuple[Question, ...]) -> _Frame:
+    system = f"{prompts.load('llm2').text}\n\n{_questionnaire(questions)}"
+    tokens = _LLM2_BASE_TOKENS + _LLM2_TOKENS_PER_QUESTION * len(questions)
+    return _Frame(system, _strict(LLM2_SCHEMA_NAME, llm2_schema(questions)), tokens)
 
 
 def _questionnaire(questions: Sequence[Question]) -> str:
@@ -120,6 +132,11 @@ def _questionnaire(questions: Sequence[Question]) -> str:
         choices = " | ".join(CHOICES.get(question.answer_type, ("free text",)))
         lines.append(f"- `q{question.id}` ({choices}): {question.text}")
     return "\n".join(["Questions", *lines])
+
+
+def llm1_request(segments: Sequence[Segment], *, model: str) -> dict[str, Any]:
+    """The request that asks LLM1 for the trades that a call discussed."""
+    return _llm1_frame().request(model, _transcript(segments))
 
 
 def llm2_request(
@@ -146,13 +163,4 @@ def llm2_request(
     user = _transcript(segments)
     if trades:
         user["trades"] = [dict(trade) for trade in trades]
-    system = f"{prompts.load('llm2').text}\n\n{_questionnaire(questions)}"
-    tokens = _LLM2_BASE_TOKENS + _LLM2_TOKENS_PER_QUESTION * len(questions)
-    return _request(
-        model=model,
-        system=system,
-        user=user,
-        name=LLM2_SCHEMA_NAME,
-        schema=llm2_schema(questions),
-        tokens=tokens,
-    )
+    return _llm2_frame(tuple(questions)).request(model, user)

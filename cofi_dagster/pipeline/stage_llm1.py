@@ -72,6 +72,7 @@ class Llm1:
         except replies.BadReply as bad:
             raise BadReply(str(bad)) from None
         reply_id = uuid4().hex
+        transcript = evidence.Transcript(work.detail)
         rows = [
             {
                 "callId": work.call_id,
@@ -81,7 +82,7 @@ class Llm1:
                 "quantity": trade.quantity,
                 "price": trade.price,
                 "priceType": trade.price_type,
-                "evidence": evidence.check(trade.evidence, work.detail)[1],
+                "evidence": transcript.check(trade.evidence)[1],
                 "model": reply.model[:255],
                 "promptVersion": self._prompt.version,
             }

@@ -105,12 +105,13 @@ class Llm2:
             reply = replies.parse_llm2(parse(body), call.questions)
         except replies.BadReply as bad:
             raise BadReply(str(bad)) from None
-        rows = [self._row(work, reply.model, answer, call.segments) for answer in reply.answers]
+        transcript = evidence.Transcript(call.segments)
+        rows = [self._row(work, reply.model, answer, transcript) for answer in reply.answers]
         work.detail = None
         return Outcome(work, State.DONE, call={"status": CallStatus.COMPLETE}, rows={t.audit_answer: rows})
 
-    def _row(self, work: Work, model: str, answer: replies.Answer, segments: list[Segment]) -> dict[str, Any]:
-        status, checked = evidence.check(answer.evidence, segments)
+    def _row(self, work: Work, model: str, answer: replies.Answer, transcript: evidence.Transcript) -> dict[str, Any]:
+        status, checked = transcript.check(answer.evidence)
         return {
             "callId": work.call_id,
             "questionId": answer.question.id,
