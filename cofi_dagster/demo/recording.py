@@ -85,7 +85,7 @@ def record(talk: str, cast: Cast, draw: random.Random) -> Channels:
 
 
 def ring() -> Samples:
-    """One ring as the caller hears it in India: 400 Hz beaten by 25 Hz, 0.4 s on, 0.2 off, 0.4 on, 2 off (ITU-T E.180)."""
+    """One ring as in India: 400 Hz beaten by 25 Hz, 0.4 s on, 0.2 off, 0.4 on, 2 off (ITU-T E.180, supplement 2)."""
     time = np.arange(round(0.4 * RATE)) / RATE
     burst = 0.2 * np.sin(2 * np.pi * 400 * time) * (0.6 + 0.4 * np.sin(2 * np.pi * 25 * time))
     quiet = np.zeros(round(0.2 * RATE))
@@ -104,6 +104,7 @@ def write(path: Path, call: Channels, form: Form) -> None:
     pcm = np.ascontiguousarray(np.round(np.clip(sides, -1, 1) * 32767).astype(np.int16).T).reshape(1, -1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(form.codec, rate=form.rate, layout=layout)
+        assert isinstance(stream, av.AudioStream)
         if form.bit_rate is not None:
             stream.bit_rate = form.bit_rate
         frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout=layout)

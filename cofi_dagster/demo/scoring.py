@@ -1,7 +1,7 @@
 """How much of the demo batch was understood: what the database says beside the truth. Pure, no database here.
 
-:func:`score` takes the truth as :mod:`cofi_dagster.demo.batch` writes it and a :class:`Found` that the caller fills from
-the tables.
+:func:`score` takes the truth as :mod:`cofi_dagster.demo.batch` writes it and a :class:`Found` that the caller
+fills from the tables.
 """
 
 from __future__ import annotations
@@ -122,5 +122,8 @@ def _plain(trade: Trade) -> Trade:
 
 
 def _words(trades: Sequence[Trade]) -> str:
-    texts = (f"{side or '?'} {'?' if quantity is None else f'{quantity:g}'} {symbol or '?'}" for symbol, side, quantity in trades)
+    texts = (
+        f"{side or '?'} {'?' if quantity is None else f'{quantity:g}'} {symbol or '?'}"
+        for symbol, side, quantity in trades
+    )
     return ", ".join(texts) or "nothing"

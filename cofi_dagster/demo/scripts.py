@@ -245,9 +245,7 @@ TRADES: tuple[Trade, ...] = (
     ),
     Trade("COALINDIA", "buy", 1000, 431.00, "11:53:30", "price outside the limit", "price_outside", "C1014"),
     Trade("SUNPHARMA", "sell", 300, 1722.40, "12:09:15", "the client corrects the number", "confirmed", "C1015"),
-    Trade(
-        "ICICIBANK", "sell", 150, 1188.00, "12:32:10", "known by the telephone number only", "confirmed", "C1017"
-    ),
+    Trade("ICICIBANK", "sell", 150, 1188.00, "12:32:10", "known by the telephone number only", "confirmed", "C1017"),
     Trade("TATAMOTORS", "buy", 2000, 968.80, "13:16:20", "order without a read-back", "confirmed", "C1020"),
     Trade("SBIN", "sell", 750, 779.95, "13:25:35", "order at noon", "confirmed", "C1021", exchange="BSE"),
     Trade("MARUTI", "buy", 25, 12_410.00, "14:02:00", None, None, "C1022"),

@@ -87,7 +87,7 @@ class _Espeak:
         self._library.espeak_Synchronize()
         if not self._chunks:
             return np.zeros(0, np.float32)
-        return np.concatenate(self._chunks).astype(np.float32) / 32768
+        return np.asarray(np.concatenate(self._chunks) / 32768, dtype=np.float32)
 
 
 _lock = threading.Lock()

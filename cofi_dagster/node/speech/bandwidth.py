@@ -1,9 +1,9 @@
 """Gives telephone speech back an upper band, because the embedded acoustic model was trained on 16 kHz speech.
 
-A telephone passes nothing above 4 kHz; to a wideband model every ``s``, ``sh`` and ``f`` is then missing. From the lower
-band of each frame a small network predicts how loud the upper bands were, and shaped noise fills them: artificial
-bandwidth extension (Jax and Vary 2003) with noise as the excitation, which is what fricatives are. Nothing is added that
-was not heard in the lower band: silence stays silence. Audio that has an upper band passes unchanged.
+A telephone passes nothing above 4 kHz; to a wideband model every ``s``, ``sh`` and ``f`` is then missing. From the
+lower band of each frame a small network predicts how loud the upper bands were, and shaped noise fills them:
+artificial bandwidth extension (Jax and Vary 2003) with noise as the excitation, which is what fricatives are. Audio
+that has an upper band passes unchanged.
 
 The network's numbers lie in ``bandwidth.json``, made by :mod:`cofi_dagster.node.speech.train_bandwidth`.
 """
@@ -14,6 +14,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -97,7 +98,7 @@ def band_power(power: Matrix, edges: Matrix) -> Matrix:
     frequencies = np.linspace(0, SPEECH_RATE / 2, power.shape[0])
     bands = [
         power[(frequencies >= low) & (frequencies < max(high, low + SPEECH_RATE / WINDOW + 1))].mean(axis=0)
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in pairwise(edges)
     ]
     return np.log(np.stack(bands, axis=1) + _FLOOR)
 

@@ -1,14 +1,15 @@
 """The embedded language identifier: English or Hindi, from the sounds of the whole talk.
 
-Phone recognition followed by language models (PRLM: Zissman, "Comparison of four approaches to automatic language
-identification of telephone speech", 1996): the English phone recogniser of pocketsphinx writes down what it hears in
-either language, and the order of its phones tells them apart. The counts in ``lid_phones.json`` are made by
-:mod:`cofi_dagster.node.speech.train_lid` from synthesised speech.
+Phone recognition followed by language models (PRLM: Zissman, "Comparison of four approaches to automatic
+language identification of telephone speech", 1996): the English phone recogniser of pocketsphinx writes down
+what it hears in either language, and the order of its phones tells them apart. The counts in
+``lid_phones.json`` are made by :mod:`cofi_dagster.node.speech.train_lid` from synthesised speech.
 
-What it can do: tell the two languages in talk of some seconds, on a telephone line, when spoken by a synthesiser like
-the one it learnt from. What it cannot do: any third language (it will be called one of the two), both languages mixed in one
-call (the one with more of the talk is named; ``hinglish`` never), and no promise is made for people's voices, English
-with an Indian accent above all. For real calls configure a Whisper model.
+What it can do: tell the two languages in talk of some seconds, on a telephone line, when spoken by a
+synthesiser like the one it learnt from. What it cannot do: any third language (it will be called one of the
+two), both languages mixed in one call (the one with more of the talk is named; ``hinglish`` never), and no
+promise is made for people's voices, English with an Indian accent above all. For real calls configure a
+Whisper model.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ LANGUAGES = ("en", "hi")
 
 _MOST_SECONDS = 90.0
 _ORDER = 3
-_EVIDENCE_PER_PHONE = 0.35
-"""Neighbouring phones are not independent, so their joint evidence is taken for less; settled on held-out sentences."""
+_EVIDENCE_PER_PHONE = 0.2
+"""Neighbouring phones are not independent, so their joint evidence is taken for less: a cautious choice, not a fit."""
 
 PhoneCounts = Mapping[str, int]
 
@@ -42,9 +43,7 @@ class PhoneRecogniser:
 
     def __init__(self) -> None:
         model = pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")
-        self._decoder = pocketsphinx.Decoder(
-            allphone=model, lm=None, lw=1.0, beam=1e-10, pbeam=1e-10, loglevel="FATAL"
-        )
+        self._decoder = pocketsphinx.Decoder(allphone=model, lm=None, lw=1.0, beam=1e-10, pbeam=1e-10, loglevel="FATAL")
 
     def phones(self, samples: Samples) -> list[str]:
         """The phones of an utterance at 16 kHz, without silences and noises."""

@@ -3,9 +3,10 @@
 The words that people say belong to :mod:`cofi_dagster.node.speech.phrases` and, for stocks, to
 ``cofi_dagster/triage/symbols.csv``; decoding belongs to :mod:`cofi_dagster.node.speech.recogniser`.
 
-The model is trained on first use (some seconds) and kept in a cache folder under a name made from its sources, so that a
-change of a phrase makes a new model. Smoothing is interpolated Witten-Bell (Witten and Bell 1991; Chen and Goodman 1998,
-section 2.6): the mass of what was never seen after a history is the number of different words seen after it.
+The model is trained on first use (some seconds) and kept in a cache folder under a name made from its
+sources, so that a change of a phrase makes a new model. Smoothing is interpolated Witten-Bell (Witten and
+Bell 1991; Chen and Goodman 1998, section 2.6): the mass of what was never seen after a history is the number
+of different words seen after it.
 """
 
 from __future__ import annotations

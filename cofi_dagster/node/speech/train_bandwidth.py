@@ -1,4 +1,6 @@
-"""Trains the network of :mod:`cofi_dagster.node.speech.bandwidth`: ``python -m cofi_dagster.node.speech.train_bandwidth``.
+"""Trains the network of :mod:`~cofi_dagster.node.speech.bandwidth`.
+
+``python -m cofi_dagster.node.speech.train_bandwidth`` writes ``bandwidth.json``.
 
 Speech comes from the synthesiser at 16 kHz, whole and through a telephone; the voices are not those of the demo. Takes
 about a minute and needs nothing but what COFI installs.

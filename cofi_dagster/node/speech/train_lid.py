@@ -1,9 +1,9 @@
 """Trains the language identifier: ``python -m cofi_dagster.node.speech.train_lid``.
 
-Sentences of ``lid_sentences.json``, which are not the demo's, and English turns of the phrase grammar are spoken by the
-synthesiser in several voices, put through a telephone and written down as phones; their counts go to ``lid_phones.json``.
-With ``--measure`` every fifth sentence and the voices of :data:`HELD_OUT` are kept from training and identified instead.
-Takes one or two minutes.
+Sentences of ``lid_sentences.json``, which are not the demo's, are spoken by the synthesiser in several
+voices, put through a telephone and written down as phones; their counts go to ``lid_phones.json``. The voices
+of :data:`HELD_OUT` are never trained with; with ``--measure`` every fifth sentence is not either, and both
+are identified instead. Takes one or two minutes.
 """
 
 from __future__ import annotations
