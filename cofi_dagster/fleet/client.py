@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import quote
 
 import aiohttp
+import orjson
 from yarl import URL
 
 from cofi_dagster.fleet.verdicts import retry_after
@@ -51,6 +52,15 @@ class Upload:
     reply: Reply
     bytes: int
     sha256: str
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the reply names the checksum that was sent."""
+        try:
+            said = orjson.loads(self.reply.body)
+        except orjson.JSONDecodeError:
+            return False
+        return isinstance(said, dict) and said.get("sha256") == self.sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,12 @@ from cofi_dagster.pipeline.sink import Sink
 from cofi_dagster.pipeline.work import BadReply, FileFault, FileStage, Outcome, PostForm, PostJson, PutFile, State, Work
 
 _ASIDE_AFTER = 3
+_TROUBLES_PER_ATTEMPT = 2
 _PROBE_SECONDS = (0.5, 15.0)
 _RETRY_SECONDS = (0.5, 30.0)
 _BUSY_SECONDS = (0.25, 15.0)
-_CUT_EVERY_SECONDS = 0.5
 _CUT = 0.6
+_CLOCK_STEP = 0.002
 _SHOWN_CHARACTERS = 2000
 
 
@@ -88,6 +89,7 @@ class Lane:
     paused_until: float = 0.0
     busy_streak: int = 0
     busy_since: float | None = None
+    refused_at: float = 0.0
     cut_at: float = 0.0
     troubles: int = 0
     last_trouble: str = ""
@@ -98,13 +100,11 @@ class Lane:
         """How long this endpoint takes for one unit of weight; 1 before it has done anything."""
         return self.busy_seconds / self.weight_done if self.weight_done else 1.0
 
-    def stuck_since(self, now: float) -> float | None:
-        """Since when nothing can be had from it, or None."""
+    def stuck_for(self, now: float) -> float:
+        """Seconds for which nothing could be had: since it was set aside, or, by its own word, while it was busy."""
         if self.aside_since is not None:
-            return self.aside_since
-        if self.busy_since is not None and now >= self.paused_until:
-            return self.busy_since
-        return None
+            return now - self.aside_since
+        return self.refused_at - self.busy_since if self.busy_since is not None else 0.0
 
 
 @dataclass(slots=True)
@@ -242,9 +242,9 @@ class Dispatch:
     async def _do(self, lane: Lane, work: Work) -> None:
         """One attempt at one file, and what follows from it."""
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        work.started = started = loop.time()
         work.attempts += 1
-        if work.attempts == 1:
+        if work.sent is None:
             self._sink.started(work)
         try:
             await self._attempt(lane, work)
@@ -291,10 +291,13 @@ class Dispatch:
         upload = await self._client.put_file(base, self._batch_id, work.file, self._path_of(work.file), timeout=timeout)
         status = upload.reply.status
         meaning = verdict(status)
-        if meaning is Verdict.DONE:
+        if meaning is Verdict.DONE and upload.is_confirmed:
             work.home = lane.endpoint.name
             return upload
-        if status == 507:
+        if meaning is Verdict.DONE:
+            shown = _shorten(upload.reply.body)
+            self._again(lane, work, "the upload's reply does not confirm the file's SHA-256", shown)
+        elif status == 507:
             self._trouble(lane, work, f"its disk is full{_detail(upload.reply.body)}")
         else:
             self._refused(lane, work, Verdict.PASSING if status == 400 else meaning, upload.reply)
@@ -362,15 +365,16 @@ class Dispatch:
             self._fail(work, f"{message}, for {refused_for:.0f} s while other files were taken", _shorten(reply.body))
             return
         lane.busy_since = lane.busy_since or now
-        lane.busy_streak += 1
-        if now - lane.cut_at >= _CUT_EVERY_SECONDS:
+        lane.refused_at = now
+        if work.started >= lane.cut_at:  # what was sent before the last cut says nothing about it
+            lane.busy_streak += 1
             lane.limit = max(1.0, min(lane.limit, lane.in_flight) * _CUT)
             lane.cut_at = now
         wait = reply.retry_after if reply.retry_after is not None else _growing(lane.busy_streak, _BUSY_SECONDS)
         lane.paused_until = max(lane.paused_until, now + wait)
         lane.last_trouble = message
         lane.queue.appendleft(work)
-        loop.call_later(wait, self._changed.set)
+        loop.call_later(wait + _CLOCK_STEP, self._changed.set)
         self._check_fleet()
 
     def _again(self, lane: Lane, work: Work, error: str, output: str | None = None) -> None:
@@ -378,19 +382,32 @@ class Dispatch:
         if work.attempts >= self._limits.attempts:
             self._fail(work, f"{error} (attempt {work.attempts} of {self._limits.attempts})", output)
             return
-        asyncio.get_running_loop().call_later(_growing(work.attempts, _RETRY_SECONDS), self._return, lane, work)
+        wait = _growing(max(work.attempts, 1), _RETRY_SECONDS)
+        asyncio.get_running_loop().call_later(wait, self._return, lane, work)
 
     def _return(self, lane: Lane, work: Work) -> None:
         lane.queue.appendleft(work)
         self._changed.set()
 
     def _trouble(self, lane: Lane, work: Work, error: str) -> None:
-        """No reply: as a passing fault; several in a row and the machine is set aside."""
+        """No reply: as a passing fault; several in a row and the machine is set aside.
+
+        What it met then was the machine's trouble, and no attempt at the file; but not for ever, as there are files
+        that bring a machine down.
+        """
         lane.troubles += 1
         lane.last_trouble = error
+        work.troubles += 1
         if lane.troubles >= _ASIDE_AFTER and lane.aside_since is None:
             self._set_aside(lane)
-        self._again(lane, work, f"{lane.endpoint.name}: {error}")
+        if lane.aside_since is not None and work.troubles < _TROUBLES_PER_ATTEMPT * self._limits.attempts:
+            work.attempts -= 1
+        self._again(self._elsewhere(lane) if work.troubles > 1 else lane, work, f"{lane.endpoint.name}: {error}")
+
+    def _elsewhere(self, lane: Lane) -> Lane:
+        """Another lane in service: the one that would end first; this one where there is none."""
+        others = [other for other in self._lanes if other is not lane and other.aside_since is None]
+        return min(others, key=self._seconds_left, default=lane)
 
     def _set_aside(self, lane: Lane) -> None:
         lane.aside_since = asyncio.get_running_loop().time()
@@ -415,11 +432,10 @@ class Dispatch:
                 return
 
     def _check_fleet(self) -> None:
-        """Give up once every machine has been stuck for the time that the settings allow."""
+        """Give up once every machine has been set aside or busy for longer than the settings allow."""
         now = asyncio.get_running_loop().time()
-        since = [lane.stuck_since(now) for lane in self._lanes]
-        stuck = [moment for moment in since if moment is not None]
-        if len(stuck) == len(self._lanes) and now - max(stuck) >= self._limits.fleet_wait_seconds:
+        shortest = min(lane.stuck_for(now) for lane in self._lanes)
+        if self._failure is None and shortest > self._limits.fleet_wait_seconds:
             reasons = "; ".join(f"{lane.endpoint.name}: {lane.last_trouble}" for lane in self._lanes)
             waited = f"waited {self._limits.fleet_wait_seconds:g} s"
             self._failure = FleetDown(

@@ -42,6 +42,12 @@ class Work:
         weight: expected work: seconds of audio where known, else seconds estimated from the file's size.
         detail: what the stage itself needs to know about the file.
         attempts: requests made so far that count.
+        troubles: requests that got no reply, counted or not.
+        moved: whether it is on another machine than the database says.
+        reuploaded: whether a machine said that it does not have it, and got it again.
+        busy_since: since when (the loop's time) machines refuse it as too much.
+        started: when (the loop's time) the last request for it began.
+        sent: the last request, shortened; None before the first.
     """
 
     row_id: int
@@ -51,9 +57,11 @@ class Work:
     weight: float
     detail: Any = None
     attempts: int = 0
+    troubles: int = 0
     moved: bool = False
     reuploaded: bool = False
     busy_since: float | None = None
+    started: float = 0.0
     sent: str | None = None
 
 
