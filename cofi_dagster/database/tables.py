@@ -223,16 +223,33 @@ ivr_segment = sa.Table(
     **_OPTIONS,
 )  # fmt: skip
 
+
+def _segment_columns() -> list[sa.Column[Any]]:
+    return [
+        _ref("callId"),
+        sa.Column("segmentIndex", sa.Integer, nullable=False),
+        _number("startTime"),
+        _number("endTime"),
+        sa.Column("speaker", sa.String(32)),
+        _long("text"),
+    ]
+
+
 transcript = sa.Table(
     "transcript", metadata,
     _id(),
-    _ref("callId"),
-    sa.Column("segmentIndex", sa.Integer, nullable=False),
-    _number("startTime"),
-    _number("endTime"),
-    sa.Column("speaker", sa.String(32)),
-    _long("text"),
+    *_segment_columns(),
     sa.UniqueConstraint("callId", "segmentIndex", name="uq_transcript_segment"),
+    **_OPTIONS,
+)  # fmt: skip
+
+transcript_history = sa.Table(
+    "transcriptHistory", metadata,
+    _id(),
+    *_segment_columns(),
+    _time("replacedAt", now=True),
+    sa.Column("taskId", sa.String(36)),
+    sa.Index("idx_transcriptHistory_call", "callId"),
     **_OPTIONS,
 )  # fmt: skip
 
@@ -285,6 +302,7 @@ audit_answer_history = sa.Table(
     _time("replacedAt", now=True),
     sa.Column("taskId", sa.String(36)),
     sa.Index("idx_auditAnswerHistory_call", "callId", "questionId"),
+    sa.Index("idx_auditAnswerHistory_task", "taskId"),
     **_OPTIONS,
 )  # fmt: skip
 
@@ -332,7 +350,24 @@ audit_task = sa.Table(
     _time("createdAt", now=True),
     _time("startedAt"),
     _time("completedAt"),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default=sa.text("1")),
     sa.Index("idx_auditTask_status", "status", "createdAt"),
+    sa.Index("idx_auditTask_batch", "batchId"),
+    **_OPTIONS,
+)  # fmt: skip
+
+audit_task_call = sa.Table(
+    "auditTaskCall", metadata,
+    sa.Column("taskId", sa.String(36), primary_key=True),
+    _ref("callId", primary_key=True, autoincrement=False),
+    _ref("batchId"),
+    _file("audioName"),
+    _word("status", "queued"),
+    sa.Column("stageDone", sa.String(64)),
+    sa.Column("statusBefore", sa.String(32)),
+    sa.Column("flagsBefore", sa.String(255)),
+    _long("error"),
+    sa.Index("idx_auditTaskCall_call", "callId"),
     **_OPTIONS,
 )  # fmt: skip
 
@@ -368,6 +403,7 @@ batch_lease = sa.Table(
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     _number("processStarted"),
+    sa.Column("taskId", sa.String(36)),
     _time("heartbeatAt", now=True),
     **_OPTIONS,
 )  # fmt: skip
