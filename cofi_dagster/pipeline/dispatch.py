@@ -201,14 +201,15 @@ class Dispatch:
     # -- who does what ---------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        """Give every lane that has room its next work."""
+        """Give every lane that has room its own next work, and then what it can take from another."""
         now = asyncio.get_running_loop().time()
-        for lane in self._lanes:
-            while self._has_room(lane, now) and (work := self._next(lane)) is not None:
-                lane.in_flight += 1
-                task = asyncio.create_task(self._do(lane, work))
-                self._tasks.add(task)
-                task.add_done_callback(self._ended)
+        for choose in (self._own, self._stolen):
+            for lane in self._lanes:
+                while self._has_room(lane, now) and (work := choose(lane)) is not None:
+                    lane.in_flight += 1
+                    task = asyncio.create_task(self._do(lane, work))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._ended)
 
     def _has_room(self, lane: Lane, now: float) -> bool:
         free = lane.in_flight < int(lane.limit) and lane.aside_since is None and now >= lane.paused_until
@@ -221,12 +222,12 @@ class Dispatch:
         if not task.cancelled() and (error := task.exception()) is not None and self._failure is None:
             self._failure = error
 
-    def _next(self, lane: Lane) -> Work | None:
-        """The lane's own longest work, else one taken from the lane that would end last."""
-        if lane.queue:
-            return lane.queue.popleft()
-        if self._shared:
-            return None
+    def _own(self, lane: Lane) -> Work | None:
+        """The lane's longest work."""
+        return lane.queue.popleft() if lane.queue else None
+
+    def _stolen(self, lane: Lane) -> Work | None:
+        """Work taken from the lane that would end last."""
         victim = max((other for other in self._lanes if other.queue), key=self._seconds_left, default=None)
         if victim is None:
             return None
