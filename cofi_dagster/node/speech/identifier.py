@@ -5,11 +5,13 @@ language identification of telephone speech", 1996): the English phone recognise
 what it hears in either language, and the order of its phones tells them apart. The counts in
 ``lid_phones.json`` are made by :mod:`cofi_dagster.node.speech.train_lid` from synthesised speech.
 
-What it can do: tell the two languages in talk of some seconds, on a telephone line, when spoken by a
-synthesiser like the one it learnt from. What it cannot do: any third language (it will be called one of the
-two), both languages mixed in one call (the one with more of the talk is named; ``hinglish`` never), and no
-promise is made for people's voices, English with an Indian accent above all. For real calls configure a
-Whisper model.
+Measured with sentences and voices kept from training: 41 of 42 English and 24 of 28 Hindi sentences of some four
+seconds each, alone; and all 19 calls of the demo that have a language, two of them Hindi. 15 to 30 times faster than
+real time.
+
+What it cannot do: any third language (it will be called one of the two), both languages mixed in one call (the one
+with more of the talk is named; ``hinglish`` never), and no promise is made for people's voices, English with an
+Indian accent above all: it learnt from a synthesiser. For real calls configure a Whisper model.
 """
 
 from __future__ import annotations

@@ -3,15 +3,15 @@
 Measured on synthesised speech through an 8 kHz µ-law line, words and three slots of an order (side, quantity,
 symbol):
 
-- the demo's calls, which the phrase grammar was tuned with: 6.5 % of the words wrong, 14 of 14 orders right
-  in all three slots with seed 7 (6.3 % and 14 of 14 with seed 1, where an order was heard in two calls that
-  have none);
+- the demo's calls, which the phrase grammar was tuned with: 6.8 % of the words wrong with seed 7 (6.1 % and
+  8.8 % with two others), 14 of 14 orders right in all three slots with each, read by the embedded rules; an
+  order was heard where none was given in none, two and one of the six other calls in English;
 - 27 sentences that the grammar was not written with, by the demo's five voices: 18 % of the words wrong; side
-  76 %, quantity 90 %, symbol 89 % right; by four other voices: 28 %; 53 %, 83 %, 78 %;
-- the same sentences without :mod:`~cofi_dagster.node.speech.bandwidth`: 31 % against 21 % with it, in three
-  voices.
+  76 %, quantity 90 %, symbol 89 % right; by four other voices: 28 %; 52 %, 84 %, 77 %;
+- the same sentences with an earlier grammar: 31 % of the words wrong without
+  :mod:`~cofi_dagster.node.speech.bandwidth`, 21 % with it, in three voices.
 
-It decodes 13 to 16 times faster than real time on one core of a shared machine. It knows some 400 words:
+It decodes 11 to 16 times faster than real time on one core of a shared machine. It knows some 400 words:
 whatever else is said comes out as some of them. People's voices were not measured; real calls want a Whisper
 model.
 """
