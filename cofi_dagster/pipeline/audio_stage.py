@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from cofi_dagster.pipeline.pending import count_done, is_pending, pending_works
+from cofi_dagster.pipeline.pending import is_pending, plan_of
 from cofi_dagster.pipeline.run import StageContext
 from cofi_dagster.pipeline.work import BadReply, Outcome, Plan, PostJson, Request, State, Work
 
@@ -21,9 +21,7 @@ class AudioStage:
 
     def plan(self, connection: sa.Connection) -> Plan:
         """The files on a machine that are not through."""
-        batch_id = self.context.batch.id
-        works = pending_works(connection, batch_id, *is_pending(self.stage), detail=lambda row: None)
-        return Plan(works, done=count_done(connection, batch_id, self.stage))
+        return plan_of(self.context, connection, *is_pending(self.stage), detail=lambda row: None)
 
     async def request(self, work: Work) -> Request:
         """``{"batch_id", "file"}`` to the service."""

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.pipeline.work import Work
+from cofi_dagster.pipeline.run import StageContext
+from cofi_dagster.pipeline.work import Plan, Work
 from cofi_dagster.stages import Stage
 
 _BYTES_PER_SECOND = 8000.0
@@ -53,11 +54,22 @@ def _weight(row: Any) -> float:
     return float(row.audioDuration or row.durationSeconds or (row.bytes or 0) / _BYTES_PER_SECOND or 1.0)
 
 
-def count_done(connection: sa.Connection, batch_id: int, stage: Stage) -> int:
-    """How many of the batch's files are through the stage."""
-    flag = _FILES[stage.done_flag or ""]
-    query = sa.select(sa.func.count()).select_from(t.file_distribution).where(_FILES.batchId == batch_id, flag == 1)
-    return int(connection.execute(query).scalar_one())
+def plan_of(
+    context: StageContext, connection: sa.Connection, *rule: sa.ColumnElement[bool], detail: Callable[[Any], Any]
+) -> Plan:
+    """The batch's files that the stage's rule makes pending; in a reaudit the calls of its scope, whatever the rule."""
+    batch_id = context.batch.id
+    if context.scope is not None:
+        return Plan(pending_works(connection, batch_id, t.call.c.id.in_(context.scope.calls), detail=detail))
+    works = pending_works(connection, batch_id, *rule, detail=detail)
+    return Plan(works, done=_count_done(connection, batch_id, context.stage, *rule))
+
+
+def _count_done(connection: sa.Connection, batch_id: int, stage: Stage, *rule: sa.ColumnElement[bool]) -> int:
+    """How many of the batch's files are through the stage and not pending again."""
+    through = _FILES[stage.done_flag or ""] == 1
+    query = sa.select(sa.func.count()).select_from(JOINED)
+    return int(connection.execute(query.where(_FILES.batchId == batch_id, through, ~sa.and_(*rule))).scalar_one())
 
 
 def is_pending(stage: Stage) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

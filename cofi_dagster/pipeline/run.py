@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from cofi_dagster.pipeline.batches import Batch, BatchError
 from cofi_dagster.pipeline.csv_import import CsvError
 from cofi_dagster.pipeline.dispatch import Dispatch, FleetDown, Limits, Stop, Summary
 from cofi_dagster.pipeline.progress import Observer, StageReport, Tally, Unwatched
+from cofi_dagster.pipeline.scope import Scope
 from cofi_dagster.pipeline.sink import Sink, SinkError, SinkSettings
 from cofi_dagster.pipeline.status import StageStatus
 from cofi_dagster.pipeline.tracker import StageFailed, StageRun, Tracker
@@ -39,12 +41,13 @@ _FAULTS = (BatchError, CsvError, NoFleet, FleetDown, SinkError, DatabaseError, A
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """What a stage module gets: the settings, the database and its batch."""
+    """What a stage module gets: the settings, the database and its batch; in a reaudit, which calls to do."""
 
     settings: Settings
     engine: sa.Engine
     batch: Batch
     stage: Stage
+    scope: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,23 @@ class Pipeline:
         self.observer.ended(report)
         return report
 
+    def redo_stage(self, batch_id: int, stage_name: str, scope: Scope) -> StageReport:
+        """Do a stage for the calls of a reaudit's scope, and no others; ``batchStatus`` is not touched.
+
+        The caller holds the batch. How each call ended is in the report's counts and in the task's calls.
+
+        Raises:
+            StageFailed: the stage could not go on; the calls that it did not reach are as they were.
+        """
+        stage = BY_NAME[stage_name]
+        context = StageContext(self.settings, self.engine, self.batch(batch_id), stage, scope)
+        run = StageRun(batch_id, stage)
+        with self._explained(context):
+            _drive(self, context, run, _module(stage).make(context))
+        report = StageReport(stage)
+        _fill(report, run)
+        return report
+
     def _run(self, batch_id: int, stage: Stage, run_id: str) -> StageReport:
         if not self.settings.is_enabled(stage):
             self.tracker.skip_stage(batch_id, stage.name)
@@ -88,17 +108,22 @@ class Pipeline:
         if self._is_settled(context):
             return StageReport(stage, total=context.batch.total_files, unchanged=True)
         report = StageReport(stage)
-        try:
-            with self.tracker.stage(batch_id, stage.name, run_id) as run:
-                self._work(context, run)
-                _fill(report, run)
-        except _FAULTS as error:
-            raise StageFailed(f"{stage.name} of batch {context.batch.key}: {error}") from error
-        except sa.exc.DBAPIError as error:
-            said = explain(error, self.engine.url)
-            raise StageFailed(f"{stage.name} of batch {context.batch.key}: {said}") from error
+        with self._explained(context), self.tracker.stage(batch_id, stage.name, run_id) as run:
+            self._work(context, run)
+            _fill(report, run)
         report.seconds = self.tracker.get_stage_duration(batch_id, stage.name)
         return report
+
+    @contextmanager
+    def _explained(self, context: StageContext) -> Iterator[None]:
+        """Turn the faults that a stage may meet into one sentence that names stage and batch."""
+        where = f"{context.stage.name} of batch {context.batch.key}"
+        try:
+            yield
+        except _FAULTS as error:
+            raise StageFailed(f"{where}: {error}") from error
+        except sa.exc.DBAPIError as error:
+            raise StageFailed(f"{where}: {explain(error, self.engine.url)}") from error
 
     def _is_settled(self, context: StageContext) -> bool:
         """Whether the stage is complete and has nothing left to do, so that its times stay as they are."""
@@ -122,7 +147,10 @@ class Pipeline:
             module.run(context, run, self.tracker)
             return
         file_stage: FileStage = module.make(context)
-        _drive(self, context, run, file_stage)
+        tally = _drive(self, context, run, file_stage)
+        if tally.failed and not tally.done:
+            reason, count = tally.reasons.most_common(1)[0]
+            raise AllFailed(f"all {tally.failed} files failed, {count} of them with: {reason}")
 
 
 def _module(stage: Stage) -> Any:
@@ -136,16 +164,13 @@ def _fill(report: StageReport, run: StageRun) -> None:
     report.metadata = dict(run.metadata)
 
 
-def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage: FileStage) -> None:
-    """Send a stage's pending files over the fleet and commit what comes back.
-
-    Raises:
-        AllFailed: not one of the stage's files is done, and some failed.
-    """
+def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage: FileStage) -> Tally:
+    """Send a stage's pending files over the fleet and commit what comes back; how many ended how."""
     settings = context.settings
     with reading(context.engine) as connection:
         plan = file_stage.plan(connection)
-    pipeline.tracker.set_total(run, plan.total)
+    if context.scope is None:
+        pipeline.tracker.set_total(run, plan.total)
     tally = Tally(plan.total, done=plan.done, skipped=plan.skipped, sent=len(plan.works))
     places = pipeline.endpoints(context.stage) if plan.works else ()
     sink_settings = SinkSettings(
@@ -181,7 +206,13 @@ def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage:
 
     try:
         with Sink(
-            context.engine, context.stage, context.batch.id, tally, sink_settings, observer=pipeline.observer
+            context.engine,
+            context.stage,
+            context.batch.id,
+            tally,
+            sink_settings,
+            observer=pipeline.observer,
+            scope=context.scope,
         ) as sink:
             for outcome in plan.decided:
                 sink.put(outcome)
@@ -192,9 +223,7 @@ def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage:
         run.metadata["sent"] = tally.sent
         if tally.reasons:
             run.metadata["reasons"] = dict(tally.reasons.most_common(5))
-    if tally.failed and not tally.done:
-        reason, count = tally.reasons.most_common(1)[0]
-        raise AllFailed(f"all {tally.failed} files failed, {count} of them with: {reason}")
+    return tally
 
 
 def _in_own_thread(main: Callable[[], Any], stop: Stop) -> None:

@@ -19,7 +19,10 @@ import sqlalchemy as sa
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import explain, writing
 from cofi_dagster.database.faults import is_passing
+from cofi_dagster.pipeline import scope as scopes
 from cofi_dagster.pipeline.progress import Observer, Tally
+from cofi_dagster.pipeline.replacing import replace_rows
+from cofi_dagster.pipeline.scope import Scope
 from cofi_dagster.pipeline.work import Outcome, State, Work
 from cofi_dagster.stages import Stage
 
@@ -55,8 +58,10 @@ class Sink:
         settings: SinkSettings,
         *,
         observer: Observer,
+        scope: Scope | None = None,
     ) -> None:
         self.tally = tally
+        self._scope = scope
         self._engine = engine
         self._stage = stage
         self._batch_id = batch_id
@@ -198,7 +203,7 @@ class Sink:
     def _transaction(self, group: Sequence[Outcome], events: Sequence[Mapping[str, Any]]) -> None:
         with writing(self._engine) as connection:
             done = [outcome for outcome in group if outcome.state is State.DONE]
-            _replace_rows(connection, group)
+            replaced = self._replace(connection, group)
             _insert_rows(connection, group)
             self._mark_done(connection, done)
             update_rows(connection, t.call, {o.work.call_id: o.call for o in group if o.call}, self._batch_id)
@@ -206,12 +211,28 @@ class Sink:
             rows = {o.work.row_id: o.file_row for o in group if o.file_row}
             update_rows(connection, t.file_distribution, moved, self._batch_id)
             update_rows(connection, t.file_distribution, rows, self._batch_id)
+            if self._scope is not None:
+                scopes.record(connection, self._scope, self._stage, group)
             logs = [self._log(outcome) for outcome in group if outcome.state is not State.SKIPPED]
             if logs:
                 connection.execute(t.processing_logs.insert(), logs)
-            said = [*events, *self._file_events(group), *self._progress_events(group)]
+            said = [*events, *replaced, *self._file_events(group), *self._progress_events(group)]
             if said:
                 connection.execute(t.batch_execution_log.insert(), said)
+
+    def _replace(self, connection: sa.Connection, group: Sequence[Outcome]) -> list[dict[str, Any]]:
+        """Make room for what is to be inserted; a reaudit says how much it replaced (seed 002, reaudit, step 3)."""
+        calls: dict[sa.Table, list[int]] = defaultdict(list)
+        events = []
+        for outcome in group:
+            for table in outcome.replace:
+                calls[table].append(outcome.work.call_id)
+        for table, ids in calls.items():
+            replaced = replace_rows(connection, table, ids, self._scope.task_id if self._scope else None)
+            if self._scope is not None and replaced:
+                said = {"taskId": self._scope.task_id, "table": table.name, "rows": replaced}
+                events.append(self._event("reaudit_replaced", processedFiles=len(ids), metadata=said))
+        return events
 
     def _mark_done(self, connection: sa.Connection, done: Sequence[Outcome]) -> None:
         if done and self._stage.done_flag:
@@ -251,6 +272,8 @@ class Sink:
         return events
 
     def _progress_events(self, group: Sequence[Outcome]) -> list[dict[str, Any]]:
+        if self._scope is not None:
+            return []
         every = self._settings.progress_interval
         before = self.tally.ended // every
         after = (self.tally.ended + len(group)) // every
@@ -270,15 +293,6 @@ class Sink:
                 self.tally.reasons[(outcome.error or "")[:200]] += 1
         if group:
             self._observer.moved(self._stage, self.tally)
-
-
-def _replace_rows(connection: sa.Connection, group: Sequence[Outcome]) -> None:
-    calls: dict[sa.Table, list[int]] = defaultdict(list)
-    for outcome in group:
-        for table in outcome.replace:
-            calls[table].append(outcome.work.call_id)
-    for table, ids in calls.items():
-        connection.execute(table.delete().where(table.c.callId.in_(ids)))
 
 
 def _insert_rows(connection: sa.Connection, group: Sequence[Outcome]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from cofi_dagster.database import tables as t
 from cofi_dagster.pipeline.audio_stage import AudioStage, seconds, text
 from cofi_dagster.pipeline.run import StageContext
+from cofi_dagster.pipeline.scope import excluded_by
 from cofi_dagster.pipeline.work import BadReply, FileStage, Outcome, State, Work
 
 LANGUAGE_IDS: dict[str, int] = {"en": 1, "hi": 2, "hinglish": 3}
@@ -35,4 +36,8 @@ class Lid(AudioStage):
             "audioDuration": duration,
         }
         call = {"languageId": LANGUAGE_IDS.get(language, 0), "lang": language, "audioDuration": duration}
+        scope = self.context.scope
+        if scope is not None and scope.is_last(self.stage):
+            excluded = excluded_by(self.context.settings, language, duration)
+            call["status"] = excluded or scope.before[work.call_id]
         return Outcome(work, State.DONE, call=call, rows={t.lid_status: [row]})

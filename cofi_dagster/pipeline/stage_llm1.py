@@ -15,7 +15,7 @@ from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading
 from cofi_dagster.pipeline.audio_stage import parse
 from cofi_dagster.pipeline.llm_stage import PATH, transcripts
-from cofi_dagster.pipeline.pending import count_done, pending_works
+from cofi_dagster.pipeline.pending import plan_of
 from cofi_dagster.pipeline.read_ahead import ReadAhead
 from cofi_dagster.pipeline.run import StageContext
 from cofi_dagster.pipeline.status import CallStatus
@@ -38,12 +38,11 @@ class Llm1:
 
     def plan(self, connection: sa.Connection) -> Plan:
         """The transcribed calls, longest first."""
-        batch_id = self._context.batch.id
         transcribed = t.call.c.status == CallStatus.TRANSCRIPT_DONE
-        works = pending_works(connection, batch_id, transcribed, detail=lambda row: None)
-        works.sort(key=lambda work: -work.weight)
-        self._ahead = ReadAhead([work.call_id for work in works], self._load)
-        return Plan(works, done=count_done(connection, batch_id, self.stage))
+        plan = plan_of(self._context, connection, transcribed, detail=lambda row: None)
+        plan.works.sort(key=lambda work: -work.weight)
+        self._ahead = ReadAhead([work.call_id for work in plan.works], self._load)
+        return plan
 
     def _load(self, call_ids: Sequence[int]) -> Mapping[int, list[Segment]]:
         with reading(self._context.engine) as connection:

@@ -21,7 +21,7 @@ from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading
 from cofi_dagster.pipeline.audio_stage import parse
 from cofi_dagster.pipeline.llm_stage import PATH, transcripts
-from cofi_dagster.pipeline.pending import count_done, pending_works
+from cofi_dagster.pipeline.pending import plan_of
 from cofi_dagster.pipeline.questions import questionnaire
 from cofi_dagster.pipeline.read_ahead import ReadAhead
 from cofi_dagster.pipeline.run import StageContext
@@ -58,15 +58,14 @@ class Llm2:
 
     def plan(self, connection: sa.Connection) -> Plan:
         """The calls that are ready, longest first."""
-        batch_id = self._context.batch.id
         ready = [CallStatus.AUDIT_DONE]
         if not self._context.settings.is_enabled(BY_NAME["llm1"]):
             ready.append(CallStatus.TRANSCRIPT_DONE)
-        works = pending_works(connection, batch_id, t.call.c.status.in_(ready), detail=lambda row: None)
-        works.sort(key=lambda work: -work.weight)
+        plan = plan_of(self._context, connection, t.call.c.status.in_(ready), detail=lambda row: None)
+        plan.works.sort(key=lambda work: -work.weight)
         self._questions = questionnaire(connection, self._context.batch)
-        self._ahead = ReadAhead([work.call_id for work in works], self._load)
-        return Plan(works, done=count_done(connection, batch_id, self.stage))
+        self._ahead = ReadAhead([work.call_id for work in plan.works], self._load)
+        return plan
 
     def _load(self, call_ids: Sequence[int]) -> Mapping[int, _Call]:
         with reading(self._context.engine) as connection:
@@ -108,7 +107,8 @@ class Llm2:
         transcript = evidence.Transcript(call.segments)
         rows = [self._row(work, reply.model, answer, transcript) for answer in reply.answers]
         work.detail = None
-        return Outcome(work, State.DONE, call={"status": CallStatus.COMPLETE}, rows={t.audit_answer: rows})
+        call_row = {"status": CallStatus.COMPLETE}
+        return Outcome(work, State.DONE, call=call_row, rows={t.audit_answer: rows}, replace=(t.audit_answer,))
 
     def _row(self, work: Work, model: str, answer: replies.Answer, transcript: evidence.Transcript) -> dict[str, Any]:
         status, checked = transcript.check(answer.evidence)

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from cofi_dagster.database import tables as t
 from cofi_dagster.fleet.client import Part
 from cofi_dagster.pipeline.audio_stage import parse, seconds, text
-from cofi_dagster.pipeline.pending import JOINED, count_done, is_pending, pending_works
+from cofi_dagster.pipeline.pending import JOINED, is_pending, plan_of
 from cofi_dagster.pipeline.run import StageContext
+from cofi_dagster.pipeline.scope import excluded_by
 from cofi_dagster.pipeline.status import CallStatus
 from cofi_dagster.pipeline.work import BadReply, FileStage, Outcome, Plan, PostForm, PostJson, Request, State, Work
 
@@ -46,20 +47,18 @@ class Stt:
 
     def plan(self, connection: sa.Connection) -> Plan:
         """Short calls and those in other languages are decided; the rest is sent."""
-        settings, batch_id = self._context.settings, self._context.batch.id
-        flags = t.file_distribution.c
-        conditions = (*is_pending(self.stage), flags.lidDone == 1, t.call.c.status == CallStatus.PENDING)
-        works = pending_works(
-            connection, batch_id, *conditions, detail=lambda row: _Call(row.lang, row.audioDuration or 0.0)
-        )
-        plan = Plan(
-            [], done=count_done(connection, batch_id, self.stage), skipped=_count_kept_out(connection, batch_id)
-        )
-        for work in works:
-            if work.detail.duration < settings.min_call_seconds:
-                plan.decided.append(Outcome(work, State.SKIPPED, call={"status": CallStatus.SHORT_CALL}))
-            elif work.detail.language not in settings.languages:
-                plan.decided.append(Outcome(work, State.SKIPPED, call={"status": CallStatus.UNSUPPORTED_LANGUAGE}))
+        context, flags = self._context, t.file_distribution.c
+        rule = (*is_pending(self.stage), flags.lidDone == 1, t.call.c.status == CallStatus.PENDING)
+        found = plan_of(context, connection, *rule, detail=lambda row: _Call(row.lang, row.audioDuration or 0.0))
+        kept_out = 0 if context.scope else _count_kept_out(connection, context.batch.id)
+        plan = Plan([], done=found.done, skipped=kept_out)
+        for work in found.works:
+            excluded = excluded_by(context.settings, work.detail.language, work.detail.duration)
+            if context.scope is not None and context.scope.lacks_language(work.detail.language):
+                error = "its language is not known: identify it first (lid)"
+                plan.decided.append(Outcome(work, State.FAILED, error=error))
+            elif excluded is not None:
+                plan.decided.append(Outcome(work, State.SKIPPED, call={"status": excluded}))
             else:
                 plan.works.append(work)
         return plan
@@ -84,7 +83,10 @@ class Stt:
         """One ``transcript`` row per segment with speech."""
         rows = _rows(work.call_id, parse(body), work.detail.duration)
         status = CallStatus.TRANSCRIPT_DONE if rows else CallStatus.NO_SPEECH
-        return Outcome(work, State.DONE, call={"status": status}, rows={t.transcript: rows}, replace=(t.transcript,))
+        scope = self._context.scope
+        no_new_answers = not rows or (scope is not None and "llm2" not in scope.stages)
+        replace = (t.transcript, t.audit_answer) if no_new_answers else (t.transcript,)
+        return Outcome(work, State.DONE, call={"status": status}, rows={t.transcript: rows}, replace=replace)
 
 
 def _count_kept_out(connection: sa.Connection, batch_id: int) -> int:

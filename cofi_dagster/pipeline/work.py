@@ -105,7 +105,7 @@ class Outcome:
         call: new values of columns of its ``call`` row.
         file_row: new values of columns of its ``fileDistribution`` row beside the done flag.
         rows: rows to insert, by table.
-        replace: tables whose rows of this call are deleted before ``rows`` are inserted.
+        replace: tables whose rows of this call make room before ``rows`` are inserted (see ``replacing``).
         error: why it failed, for a failed one.
         output: the reply's beginning, for a failed one.
     """
