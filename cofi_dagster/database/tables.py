@@ -388,13 +388,57 @@ stage_detail = sa.Table(
     _ref("batchId", primary_key=True, autoincrement=False),
     sa.Column("stage", sa.String(64), primary_key=True),
     sa.Column("itemsTotal", sa.Integer),
+    sa.Column("itemsDone", sa.Integer),
     sa.Column("itemsFailed", sa.Integer),
     sa.Column("itemsSkipped", sa.Integer),
     _long("error"),
     _json("metadata"),
     _time("pausedAt"),
+    sa.Column("skipReason", sa.String(255)),
+    sa.Column("itemsWorked", sa.Integer),
+    _number("workDone"),
+    _number("secondsAtWork"),
+    _json("pace"),
+    _time("paceAt"),
     **_OPTIONS,
 )  # fmt: skip
+"""``itemsWorked`` files with ``workDone`` seconds of audio took ``secondsAtWork``, without the time between runs; ``pace``
+is the engine's own view of a stage at work: what is left, how fast, and what is in flight."""
+
+batch_control = sa.Table(
+    "batchControl", metadata,
+    _ref("batchId", primary_key=True, autoincrement=False),
+    sa.Column("request", sa.String(16)),
+    sa.Column("launch", sa.String(64)),
+    sa.Column("launches", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("requestedBy", sa.String(255)),
+    _time("requestedAt"),
+    sa.Index("idx_batchControl_launch", "launch"),
+    **_OPTIONS,
+)  # fmt: skip
+"""What a person wants of a batch: ``request`` (``pause``, ``cancel``) is for the run at work on it, ``launch`` (``all``
+or a stage) for the daemon to start one."""
+
+alert = sa.Table(
+    "alert", metadata,
+    _id(),
+    sa.Column("alertKey", sa.String(255), nullable=False),
+    sa.Column("openKey", sa.String(255)),
+    sa.Column("kind", sa.String(32), nullable=False),
+    _ref("batchId", nullable=True),
+    sa.Column("stage", sa.String(64)),
+    _long("message"),
+    _time("raisedAt", now=True),
+    _time("resolvedAt"),
+    _json("toldRaised"),
+    _json("toldResolved"),
+    sa.UniqueConstraint("openKey", name="uq_alert_openKey"),
+    sa.Index("idx_alert_resolved", "resolvedAt"),
+    sa.Index("idx_alert_batch", "batchId"),
+    **_OPTIONS,
+)  # fmt: skip
+"""``openKey`` is ``alertKey`` until the alert is resolved, then NULL: one open alert of a key; ``told…`` names the sinks
+that have been told."""
 
 batch_lease = sa.Table(
     "batchLease", metadata,
