@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from cofi_dagster.stages import BY_NAME, STAGES, Stage
 Row = Mapping[Any, Any]
 
 _HEARTBEAT_SECONDS = 5.0
+_LEASE_POLL_SECONDS = 0.25
 LEASE_SECONDS = 60
 TERMINATED = "terminated"
 UPLOAD = "upload"
@@ -73,6 +75,7 @@ class Tracker:
     def __init__(self, engine: sa.Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
+        self._displaced: dict[int, Row] = {}
 
     def stages_of(self, kind: str) -> list[Stage]:
         """The stages that a batch of this kind (``batch`` or ``upload``) goes through, in order."""
@@ -229,8 +232,20 @@ class Tracker:
 
     @contextmanager
     def _lease(self, batch_id: int, run_id: str) -> Iterator[None]:
-        """Hold the batch for this run, with a heartbeat; take it over from a run that died."""
-        self._acquire(batch_id, run_id)
+        """Hold the batch for this run, with a heartbeat; take it over from a run that died, wait for a reaudit."""
+        while not self._acquire_now(batch_id, run_id):
+            time.sleep(_LEASE_POLL_SECONDS)
+        try:
+            with self.heartbeat(batch_id, run_id):
+                yield
+        finally:
+            lease = t.batch_lease
+            with writing(self._engine) as connection:
+                connection.execute(lease.delete().where(lease.c.batchId == batch_id, lease.c.runId == run_id))
+
+    @contextmanager
+    def heartbeat(self, batch_id: int, run_id: str) -> Iterator[None]:
+        """Give a sign of life for a run that holds the batch, every few seconds."""
         stop = threading.Event()
         beat = threading.Thread(target=self._beat, args=(batch_id, run_id, stop), name="cofi-heartbeat", daemon=True)
         beat.start()
@@ -239,23 +254,64 @@ class Tracker:
         finally:
             stop.set()
             beat.join()
-            lease = t.batch_lease
-            with writing(self._engine) as connection:
-                connection.execute(lease.delete().where(lease.c.batchId == batch_id, lease.c.runId == run_id))
 
-    def _acquire(self, batch_id: int, run_id: str) -> None:
+    def _acquire_now(self, batch_id: int, run_id: str) -> bool:
+        """Take the batch; False while a reaudit has it, or where another run took it between the two statements."""
+        try:
+            return self._acquire(batch_id, run_id)
+        except sa.exc.IntegrityError:
+            return False
+
+    def _acquire(self, batch_id: int, run_id: str) -> bool:
+        """Take the batch; False while a reaudit has it.
+
+        Raises:
+            BatchBusy: another run is at work on it.
+        """
         lease = t.batch_lease
-        mine = {"batchId": batch_id, "runId": run_id, "host": socket.gethostname(), "pid": os.getpid()}
-        mine["processStarted"] = psutil.Process().create_time()
         with writing(self._engine) as connection:
             holder = _holder(connection, batch_id, lock=True)
             if holder is not None and holder.run_id != run_id and holder.is_alive():
-                where = f"process {holder.pid} on {holder.host}"
-                raise BatchBusy(f"batch {batch_id} is being worked on by run {holder.run_id} ({where})")
+                if holder.task_id is None:
+                    raise BatchBusy(_busy(batch_id, holder))
+                return False
             if holder is not None:
                 connection.execute(lease.delete().where(lease.c.batchId == batch_id))
             _close_lost(connection, batch_id, holder)
-            connection.execute(lease.insert().values(mine))
+            connection.execute(lease.insert().values(_lease_row(batch_id, run_id)))
+        return True
+
+    def claim(self, batch_id: int, run_id: str, task_id: str) -> None:
+        """Take the batch for a reaudit, until :meth:`release` or the end of this process.
+
+        The lease of a run that died is put back by :meth:`release`: what it left open in ``batchStatus`` is for the
+        batch's own next run to close.
+
+        Raises:
+            BatchBusy: another run, or another task, is at work on it.
+        """
+        lease = t.batch_lease
+        with writing(self._engine) as connection:
+            holder = _holder(connection, batch_id, lock=True)
+            if holder is not None:
+                if holder.run_id != run_id and holder.is_alive():
+                    raise BatchBusy(_busy(batch_id, holder))
+                row = connection.execute(sa.select(lease).where(lease.c.batchId == batch_id)).mappings().one()
+                if holder.task_id is None:
+                    self._displaced[batch_id] = dict(row)
+                connection.execute(lease.delete().where(lease.c.batchId == batch_id))
+            connection.execute(lease.insert().values(**_lease_row(batch_id, run_id), taskId=task_id))
+
+    def release(self, task_id: str) -> None:
+        """Give up all batches that this task holds."""
+        lease = t.batch_lease
+        with writing(self._engine) as connection:
+            held = connection.execute(sa.select(lease.c.batchId).where(lease.c.taskId == task_id)).scalars().all()
+            connection.execute(lease.delete().where(lease.c.taskId == task_id))
+            for batch_id in held:
+                displaced = self._displaced.pop(batch_id, None)
+                if displaced is not None:
+                    connection.execute(lease.insert().values(**displaced))
 
     def _beat(self, batch_id: int, run_id: str, stop: threading.Event) -> None:
         lease = t.batch_lease
@@ -279,6 +335,18 @@ class Tracker:
 _READY = (StageStatus.COMPLETE, StageStatus.SKIPPED)
 
 
+def _lease_row(batch_id: int, run_id: str) -> dict[str, Any]:
+    """A lease of this process."""
+    started = psutil.Process().create_time()
+    process = {"host": socket.gethostname(), "pid": os.getpid(), "processStarted": started}
+    return {"batchId": batch_id, "runId": run_id, **process}
+
+
+def _busy(batch_id: int, holder: Holder) -> str:
+    who = f"run {holder.run_id} (process {holder.pid} on {holder.host})"
+    return f"batch {batch_id} is being worked on by {who}"
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """The run that holds a batch: its Dagster run, its process, and the seconds since its last sign of life."""
@@ -289,6 +357,7 @@ class Holder:
     process_started: float | None
     silent_seconds: float
     heartbeat_at: Any
+    task_id: str | None = None
 
     def is_alive(self) -> bool:
         """Whether its process lives (on this host), or gave a sign of life within the lease (elsewhere)."""
@@ -310,7 +379,7 @@ def _holder(connection: sa.Connection, batch_id: int, *, lock: bool = False) -> 
     if row is None:
         return None
     silent = (row.now - row.heartbeatAt).total_seconds()
-    return Holder(row.runId, row.host, row.pid, row.processStarted, silent, row.heartbeatAt)
+    return Holder(row.runId, row.host, row.pid, row.processStarted, silent, row.heartbeatAt, row.taskId)
 
 
 def _close_lost(connection: sa.Connection, batch_id: int, holder: Holder | None) -> None:
