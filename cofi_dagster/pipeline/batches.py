@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import sqlalchemy as sa
 
 from cofi_dagster.audit.questionnaire import DEFAULT_CATEGORY_MAPPING_ID, DEFAULT_PROCESS_ID
 from cofi_dagster.database.engine import reading, writing
-from cofi_dagster.database.tables import batch_status
+from cofi_dagster.database.tables import audit_task, batch_status
 from cofi_dagster.settings import parse_batch_key
 
 AUDIO_SUFFIXES = frozenset({
     ".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".amr", ".3gp", ".g729", ".g723",
     ".gsm", ".au", ".wma", ".webm", ".aif", ".aiff",
 })  # fmt: skip
+UPLOAD = "upload"
 SUCCESS_MARK = "_SUCCESS"
 CALL_CSV = "callMetadata.csv"
 TRADE_CSV = "tradeMetadata.csv"
@@ -40,10 +41,22 @@ class Batch:
     directory: Path
     process_id: int
     category_mapping_id: int
+    stored: Mapping[str, str] = field(default_factory=dict)
+    """Of an upload: the name that COFI gave each file on disk, by the client's name."""
 
     def path_of(self, file: str) -> Path:
         """Where a file of this batch is on COFI's own disk."""
-        return self.directory / file
+        return self.directory / self.stored.get(file, file)
+
+    def files(self) -> list[Found]:
+        """The audio files of the batch: of an upload those that were sent, of any other those in its directory.
+
+        Raises:
+            BatchError: the directory cannot be read.
+        """
+        if self.kind != UPLOAD:
+            return audio_files(self.directory)
+        return [_stored_file(name, self.path_of(name)) for name in self.stored]
 
 
 _COLUMNS = (
@@ -59,7 +72,7 @@ _COLUMNS = (
 )
 
 
-def _batch(row: Any, root: Path) -> Batch:
+def _batch(connection: sa.Connection, row: Any, root: Path) -> Batch:
     key = f"{row.batchDate.isoformat()}_{row.batchNumber}"
     return Batch(
         id=row.id,
@@ -72,7 +85,22 @@ def _batch(row: Any, root: Path) -> Batch:
         category_mapping_id=(
             row.categoryMappingId if row.categoryMappingId is not None else DEFAULT_CATEGORY_MAPPING_ID
         ),
+        stored=_stored_names(connection, row.id) if row.kind == UPLOAD else {},
     )
+
+
+def _stored_names(connection: sa.Connection, batch_id: int) -> dict[str, str]:
+    """The names on disk of an upload's files: its task has them."""
+    query = sa.select(audit_task.c.request).where(audit_task.c.batchId == batch_id, audit_task.c.kind == UPLOAD)
+    request = connection.execute(query).scalars().first() or {}
+    return {item["file"]: item["stored"] for item in request.get("files", [])}
+
+
+def _stored_file(name: str, path: Path) -> Found:
+    try:
+        return Found(name, path.stat().st_size)
+    except OSError as error:
+        return Found(name, 0, f"the uploaded file cannot be read: {error.strerror}")
 
 
 def by_id(engine: sa.Engine, batch_id: int, root: Path) -> Batch:
@@ -83,9 +111,9 @@ def by_id(engine: sa.Engine, batch_id: int, root: Path) -> Batch:
     """
     with reading(engine) as connection:
         row = connection.execute(sa.select(*_COLUMNS).where(batch_status.c.id == batch_id)).one_or_none()
-    if row is None:
-        raise BatchError(f"there is no batch {batch_id}")
-    return _batch(row, root)
+        if row is None:
+            raise BatchError(f"there is no batch {batch_id}")
+        return _batch(connection, row, root)
 
 
 def by_key(engine: sa.Engine, key: str, root: Path) -> Batch | None:
@@ -98,7 +126,7 @@ def by_key(engine: sa.Engine, key: str, root: Path) -> Batch | None:
     chosen = (batch_status.c.batchDate == day) & (batch_status.c.batchNumber == number)
     with reading(engine) as connection:
         row = connection.execute(sa.select(*_COLUMNS).where(chosen)).one_or_none()
-    return _batch(row, root) if row is not None else None
+        return _batch(connection, row, root) if row is not None else None
 
 
 def register(engine: sa.Engine, directory: Path, root: Path) -> Batch:
