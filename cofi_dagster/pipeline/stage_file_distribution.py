@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import writing
-from cofi_dagster.pipeline.batches import AUDIO_SUFFIXES, BatchError, Found, audio_files
+from cofi_dagster.pipeline.batches import AUDIO_SUFFIXES, BatchError, Found
 from cofi_dagster.pipeline.pending import pending_works
 from cofi_dagster.pipeline.run import StageContext
 from cofi_dagster.pipeline.work import FileStage, Outcome, Plan, PutFile, Request, State, Work
@@ -37,7 +37,7 @@ class FileDistribution:
             BatchError: the directory cannot be read, or holds no audio.
         """
         batch = self._context.batch
-        found = {item.name: item for item in audio_files(batch.directory)}
+        found = {item.name: item for item in batch.files()}
         if not found:
             suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
             raise BatchError(f"the batch directory {batch.directory} holds no audio files ({suffixes})")
