@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import orjson
+import pymysql
 import sqlalchemy as sa
+from pymysql.constants import ER
+from pymysql.cursors import Cursor
 from sqlalchemy import event
 
 from cofi_dagster.settings import Settings, SettingsError
@@ -17,6 +21,7 @@ _SQLITE_WAIT_MS = 60_000
 _MYSQL_SESSION = (
     "SET time_zone = '+00:00', sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 )
+_PACKET_MARGIN = 1024
 
 
 class DatabaseError(RuntimeError):
@@ -61,7 +66,7 @@ def connect(where: Settings | sa.URL | str) -> sa.Engine:
     Every session runs in UTC, strict, with short lock waits left to the server. JSON is written by orjson.
     """
     url = url_of(where) if isinstance(where, Settings) else sa.make_url(where)
-    common: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": orjson.loads}
+    common: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": _from_json}
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, connect_args={"timeout": _SQLITE_WAIT_MS / 1000}, **common)
         event.listen(engine, "connect", _open_sqlite)
@@ -83,6 +88,14 @@ def _to_json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
+def _from_json(text: str | bytes) -> Any:
+    """A JSON value; an adopted table may hold plain text, which is itself."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
 def _open_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {_SQLITE_WAIT_MS}")
@@ -98,6 +111,33 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 def _open_mysql(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_MYSQL_SESSION)
+        cursor.execute("SELECT @@max_allowed_packet")
+        (packet,) = cursor.fetchone()
+    connection.cursorclass = _fitting_cursor(int(packet) - _PACKET_MARGIN)
+
+
+@lru_cache(maxsize=8)
+def _fitting_cursor(limit: int) -> type[Cursor]:
+    """A cursor whose statements fit into the server's packet of ``limit`` bytes.
+
+    Many rows go as several statements. One that cannot be divided is refused here: sent to the server, it would end the
+    connection, which looks like a fault that passes.
+    """
+
+    class FittingCursor(Cursor):  # type: ignore[misc]
+        max_stmt_length = min(Cursor.max_stmt_length, limit)
+
+        def _query(self, statement: str | bytes) -> Any:
+            size = len(statement) if len(statement) * 4 > limit else 0
+            if size and isinstance(statement, str):
+                size = len(statement.encode())
+            if size > limit:
+                raise pymysql.err.DataError(
+                    ER.NET_PACKET_TOO_LARGE, f"{size} bytes are more than the server's max_allowed_packet of {limit}"
+                )
+            return super()._query(statement)
+
+    return FittingCursor
 
 
 @contextmanager

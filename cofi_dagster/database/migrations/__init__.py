@@ -1,1 +1,3 @@
 """Alembic's environment for COFI's database."""
+
+VERSION_TABLE = "cofiRevision"
