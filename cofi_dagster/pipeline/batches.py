@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ class Found:
 
 
 def audio_files(directory: Path) -> list[Found]:
-    """The audio files of a batch directory by name, in order; links and folders are none.
+    """The audio files of a batch directory by name, in order. Folders are none; a link is a file that cannot be used.
 
     Raises:
         BatchError: the directory cannot be read.
@@ -186,9 +187,8 @@ def _scan(directory: Path) -> Iterator[Found]:
         for entry in entries:
             if os.path.splitext(entry.name)[1].lower() not in AUDIO_SUFFIXES:
                 continue
-            if not entry.is_file(follow_symlinks=False):
-                continue
-            yield _found(entry)
+            if not entry.is_dir(follow_symlinks=False):
+                yield _found(entry)
 
 
 def _found(entry: os.DirEntry[str]) -> Found:
@@ -196,8 +196,17 @@ def _found(entry: os.DirEntry[str]) -> Found:
     try:
         entry.name.encode("utf-8")
     except UnicodeEncodeError:
-        shown = os.fsencode(entry.name).decode("utf-8", "backslashreplace")[:255]
-        return Found(shown, size, "its name is not UTF-8: rename it")
+        return Found(_shown(os.fsencode(entry.name)), size, "its name is not UTF-8: rename it")
+    if entry.is_symlink():
+        return Found(entry.name, size, "it is a link, not a file: copy the file itself here")
+    if not entry.is_file(follow_symlinks=False):
+        return Found(entry.name, size, "it is no regular file")
     if size == 0:
         return Found(entry.name, size, "the file is empty (0 bytes)")
     return Found(entry.name, size)
+
+
+def _shown(name: bytes) -> str:
+    """A name that is not UTF-8 as text of at most 255 characters; a long one keeps apart from its like by a digest."""
+    shown = name.decode("utf-8", "backslashreplace")
+    return shown if len(shown) <= 255 else f"{shown[:238]}~{blake2b(name, digest_size=8).hexdigest()}"

@@ -389,7 +389,7 @@ def _close_lost(connection: sa.Connection, batch_id: int, holder: Holder | None)
         begun = row[stage.start_column] is not None and row[stage.end_column] is None
         if not begun:
             continue
-        ended = holder.heartbeat_at if holder is not None else t.utcnow()
+        ended = max(holder.heartbeat_at, row[stage.start_column]) if holder is not None else t.utcnow()
         values: dict[str, Any] = {stage.end_column: ended, "status": FAILED}
         if not stage.status_is_flag:
             values[stage.status_column] = StageStatus.FAILED
