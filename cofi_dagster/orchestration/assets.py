@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from cofi_dagster.database.engine import DatabaseError
-from cofi_dagster.orchestration.launcher import PID_TAG, process_tags
+from cofi_dagster.orchestration.launcher import RUN_TAG, process_tags
 from cofi_dagster.orchestration.partitions import BATCHES
 from cofi_dagster.orchestration.resources import FleetResource, TrackingResource
 from cofi_dagster.pipeline import batches
@@ -67,8 +67,8 @@ def _asset(stage: Stage, previous: Stage | None) -> dg.AssetsDefinition:
 
 def _name_process(context: dg.AssetExecutionContext) -> None:
     """Put this process into the run's tags, once, where the launcher did not know it."""
-    if PID_TAG not in context.run.tags:
-        context.instance.add_run_tags(context.run_id, process_tags())
+    if context.run.tags.get(RUN_TAG) != context.run_id:
+        context.instance.add_run_tags(context.run_id, process_tags(context.run_id))
 
 
 def batch_of(pipeline: Pipeline, key: str) -> Batch:

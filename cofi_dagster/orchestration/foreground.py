@@ -13,6 +13,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.utils import make_new_run_id
 
 from cofi_dagster.definitions import build_defs
 from cofi_dagster.orchestration.instance import runs_of
@@ -42,10 +43,12 @@ def run_batch(
     instance.add_dynamic_partitions(str(BATCHES.name), [batch.key])
     tracking.watch(observer)
     job = build_defs({"tracking": tracking}).resolve_job_def(BATCH_PIPELINE)
+    run_id = make_new_run_id()
     run = instance.create_run_for_job(
         job,
+        run_id=run_id,
         run_config=_QUIET,
-        tags={**job.run_tags, PARTITION_NAME_TAG: batch.key, BATCH_TAG: batch.key, **process_tags()},
+        tags={**job.run_tags, PARTITION_NAME_TAG: batch.key, BATCH_TAG: batch.key, **process_tags(run_id)},
         remote_job_origin=_origin(),
     )
     execute_run(InMemoryJob(job), run, instance)

@@ -44,7 +44,7 @@ def runs_of(instance: dg.DagsterInstance, batch_key: str) -> list[dg.DagsterRun]
     wanted = dg.RunsFilter(tags={BATCH_TAG: batch_key}, statuses=[*IN_PROGRESS_RUN_STATUSES])
     living = []
     for run in instance.get_runs(filters=wanted):
-        if is_dead(run.tags):
+        if is_dead(run):
             instance.report_run_failed(run, "The run's process died.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         else:
