@@ -1,7 +1,7 @@
 """The kinds of columns that the tables are made of, for SQLite, MySQL and MariaDB alike. No table here.
 
 A database that COFI adopted may hold NULL where a column is NOT NULL, a flag as ``BIT`` or text, and a date with a
-time: the types here read all of these as what they mean.
+time: the types here read all of these as what they mean, and compare them so.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import ColumnElement
 
 MYSQL = ("mysql", "mariadb")
@@ -34,11 +35,25 @@ def _utcnow_sqlite(element: utcnow, compiler: Any, **kw: Any) -> str:
     return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
 
 
+class _NullIsDefault(sa.types.TypeDecorator.Comparator[Any]):
+    """``column == default`` is true of NULL too, and ``column != another`` as well."""
+
+    def operate(self, op: Any, *other: Any, **kwargs: Any) -> sa.ColumnElement[Any]:
+        """The comparison, and where it would miss a NULL that means the default, that too."""
+        result = super().operate(op, *other, **kwargs)
+        default = self.type.default  # type: ignore[attr-defined]
+        if (op is operators.eq and other[0] == default) or (op is operators.ne and other[0] not in (default, None)):
+            return sa.or_(result, self.expr.is_(None))
+        return result
+
+
 class Flag(sa.types.TypeDecorator[int]):
     """0 or 1. An adopted table may hold NULL, ``BIT`` (bytes), ``'1'`` or ``'Complete'``."""
 
     impl = sa.SmallInteger
     cache_ok = True
+    comparator_factory = _NullIsDefault
+    default = 0
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """``TINYINT(1)`` on a server."""
@@ -58,6 +73,7 @@ class Word(sa.types.TypeDecorator[str]):
 
     impl = sa.String
     cache_ok = True
+    comparator_factory = _NullIsDefault
 
     def __init__(self, length: int, default: str) -> None:
         super().__init__(length)

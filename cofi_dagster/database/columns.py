@@ -60,7 +60,7 @@ def modification(column: sa.Column[Any], actual: ActualColumn, *, in_key: bool) 
         return None
     new_type = _wider(column, actual, in_key=in_key)
     default = default_of(column) or (None if _means_absent(column) else actual.default)
-    nullable = actual.nullable or bool(column.nullable)
+    nullable = actual.nullable or (bool(column.nullable) and default_of(column) is None)
     numbered = is_id and "auto_increment" not in actual.extra
     same = (
         new_type is None
@@ -177,7 +177,7 @@ def _word(column: sa.Column[Any], actual: ActualColumn, *, in_key: bool) -> str 
     collation = wanted.partition(" COLLATE ")[2]
     folded = bool(collation) and actual.collation != collation
     if is_text and not in_key and (folded or _is_foreign(actual)):
-        return f"{actual.kind} CHARACTER SET {UTF8}" + (f" COLLATE {collation}" if collation else "")
+        return f"{actual.kind.upper()} CHARACTER SET {UTF8}" + (f" COLLATE {collation}" if collation else "")
     return wanted if narrow or folded or _is_foreign(actual) else None
 
 

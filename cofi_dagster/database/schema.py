@@ -43,12 +43,10 @@ def plan(connection: sa.Connection, *, views_anew: bool = False) -> Plan:
     there = tables(connection)
     by_folded = {name.lower(): table for name, table in there.items()}
     has_case = names_have_case(connection)
-    made = Plan()
-    for table in metadata.sorted_tables:
-        actual = there.get(table.name) or by_folded.get(table.name.lower())
-        if actual is None:
-            made.changes.append(_create(table, connection.dialect))
-        else:
+    found = [(t, there.get(t.name) or by_folded.get(t.name.lower())) for t in metadata.sorted_tables]
+    made = Plan([_create(table, connection.dialect) for table, actual in found if actual is None])
+    for table, actual in found:
+        if actual is not None:
             _Comparison(connection, made, table, actual).run(renamed=has_case and actual.name != table.name)
     for name, statements in views.lacking(connection, anew=views_anew):
         made.changes.append(Change((f"view {name}",), statements))
