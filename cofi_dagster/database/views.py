@@ -139,5 +139,13 @@ def lacking(connection: sa.Connection, *, anew: bool = False) -> Iterator[tuple[
     there = {name.lower(): name for name in inspector.get_view_names()}
     for name in _VIEWS:
         actual = there.get(name)
-        if anew or actual is None or [c["name"] for c in inspector.get_columns(actual)] != _COLUMNS[name]:
+        if anew or actual is None or _columns(inspector, actual) != _COLUMNS[name]:
             yield name, create_statements(name, connection.dialect.name)
+
+
+def _columns(inspector: sa.Inspector, name: str) -> list[str]:
+    """The columns of a view; none where it is broken because its table lost some."""
+    try:
+        return [column["name"] for column in inspector.get_columns(name)]
+    except (sa.exc.OperationalError, sa.exc.NoSuchTableError):
+        return []
