@@ -29,7 +29,6 @@ STATUS_BEFORE: dict[str, CallStatus] = {
 
 UNKNOWN_LANGUAGE = "unknown"
 """``call.lang`` before language identification."""
-_REPLACES_NOTHING = ("lid",)
 
 
 class CallState(StrEnum):
@@ -93,9 +92,14 @@ def _values(scope: Scope, stage: Stage, outcome: Outcome) -> dict[str, Any]:
         return {"status": CallState.FAILED, "error": f"{stage.name}: {outcome.error}"}
     status = outcome.call.get("status")
     if outcome.state is State.SKIPPED or status == CallStatus.NO_SPEECH:
-        return {"status": CallState.SKIPPED, "stageDone": stage.name, "error": str(status)}
+        return {"status": CallState.SKIPPED, "stageDone": stage.name, "error": str(status), "statusBefore": None}
     state = CallState.COMPLETED if scope.is_last(stage) else CallState.PROCESSING
-    return {"status": state, "stageDone": stage.name, "error": None}
+    return {"status": state, "stageDone": stage.name, "error": None, **_replaced(stage)}
+
+
+def _replaced(stage: Stage) -> dict[str, Any]:
+    """Once a stage has replaced something, what the call was before is no more: there is nothing to go back to."""
+    return {} if stage.name == "lid" else {"statusBefore": None}
 
 
 def update_calls(connection: sa.Connection, task_id: str, call_ids: Iterable[int], values: Mapping[str, Any]) -> None:
@@ -122,7 +126,7 @@ def restore(connection: sa.Connection, task_id: str, calls: Collection[int]) -> 
     if not calls:
         return
     mine, files = t.audit_task_call, t.file_distribution
-    untouched = sa.or_(mine.c.stageDone.is_(None), mine.c.stageDone.in_(_REPLACES_NOTHING))
+    untouched = mine.c.statusBefore.is_not(None)
     query = sa.select(mine).where(mine.c.taskId == task_id, mine.c.callId.in_(list(calls)), untouched)
     for row in connection.execute(query).all():
         connection.execute(t.call.update().where(t.call.c.id == row.callId).values(status=row.statusBefore))
