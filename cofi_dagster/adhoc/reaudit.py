@@ -20,7 +20,7 @@ from cofi_dagster.database.engine import reading, writing
 from cofi_dagster.pipeline.progress import StageReport
 from cofi_dagster.pipeline.run import Pipeline
 from cofi_dagster.pipeline.scope import OPEN_STATES, CallState, Scope, reset, restore
-from cofi_dagster.pipeline.tracker import BatchBusy, log_event
+from cofi_dagster.pipeline.tracker import BatchBusy, Tracker, log_event
 from cofi_dagster.settings import Settings
 from cofi_dagster.stages import BY_NAME, STAGES
 
@@ -70,11 +70,9 @@ def request_of(
         raise RequestRefused(f"audio_names: at most {MOST_NAMES} names in one reaudit")
     chosen = _stages(settings, stages)
     if batch_id is not None:
+        wanted = sa.select(t.batch_status.c.id).where(t.batch_status.c.id == batch_id)
         with reading(engine) as connection:
-            if (
-                connection.execute(sa.select(t.batch_status.c.id).where(t.batch_status.c.id == batch_id)).first()
-                is None
-            ):
+            if connection.execute(wanted).first() is None:
                 raise UnknownBatch(f"there is no batch {batch_id}")
     return {"audio_names": names, "stages": chosen, "batch_id": batch_id}
 
@@ -140,9 +138,9 @@ def run_stage(pipeline: Pipeline, task: Task, run_id: str, stage: str, stages: S
     for batch_id, before in scopes.items():
         scope = Scope(task.id, tuple(stages), before)
         with pipeline.tracker.heartbeat(batch_id, run_id):
-            _log_stage(pipeline, batch_id, stage, "reaudit_stage_start", task, StageReport(BY_NAME[stage], len(before)))
+            _log_stage(pipeline, task, batch_id, StageReport(BY_NAME[stage], len(before)), "start")
             report = pipeline.redo_stage(batch_id, stage, scope)
-            _log_stage(pipeline, batch_id, stage, "reaudit_stage_complete", task, report)
+            _log_stage(pipeline, task, batch_id, report, "complete")
         reports.append(report)
     return reports
 
@@ -185,8 +183,8 @@ def put_back(pipeline: Pipeline, task: Task, reason: str) -> None:
     tasks.put_back(pipeline.engine, task.id, reason)
 
 
-def busy_batches(engine: sa.Engine, task: Task) -> list[int]:
-    """The batches of the task's calls that someone holds; it is not worth beginning before they are free."""
+def busy_batches(tracker: Tracker, engine: sa.Engine, task: Task) -> list[int]:
+    """The batches of the task's calls that a living run holds; it is not worth beginning before they are free."""
     names, wanted = task.request["audio_names"], task.request.get("batch_id")
     lease, call = t.batch_lease, t.call
     query = sa.select(lease.c.batchId).where(
@@ -195,7 +193,9 @@ def busy_batches(engine: sa.Engine, task: Task) -> list[int]:
     if wanted is not None:
         query = query.where(lease.c.batchId == wanted)
     with reading(engine) as connection:
-        return list(connection.execute(query).scalars())
+        held = list(connection.execute(query).scalars())
+    holders = {batch_id: tracker.holder(batch_id) for batch_id in held}
+    return [batch_id for batch_id, holder in holders.items() if holder is not None and holder.is_alive()]
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -295,8 +295,9 @@ def _first_error(engine: sa.Engine, task_id: str) -> str:
         return connection.execute(query).scalar() or "no reason is known"
 
 
-def _log_stage(pipeline: Pipeline, batch_id: int, stage: str, kind: str, task: Task, report: StageReport) -> None:
+def _log_stage(pipeline: Pipeline, task: Task, batch_id: int, report: StageReport, what: str) -> None:
     said = {"taskId": task.id, "failed": report.failed, "skipped": report.skipped}
+    stage, kind = report.stage.name, f"reaudit_stage_{what}"
     with writing(pipeline.engine) as connection:
         log_event(connection, batch_id, stage, kind, total=report.total, processed=report.done, metadata=said)
 
