@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
 
 from cofi_dagster.adhoc.reaudit import STAGE_NAMES
 from cofi_dagster.adhoc.tasks import OPEN, Task, TaskKind
@@ -83,10 +83,8 @@ def _unknown(name: str, batch_id: int | None, *, looked: bool) -> FileState:
 def _uploaded(engine: sa.Engine, settings: Settings, task: Task) -> list[FileState]:
     names = [item["file"] for item in task.request["files"]]
     if task.batch_id is None:
-        status = CallState.QUEUED if task.status in OPEN else CallState.FAILED
-        return [
-            FileState(name, None, status, task.error if status == CallState.FAILED else None, 0.0) for name in names
-        ]
+        state = (CallState.QUEUED, None) if task.status in OPEN else (CallState.FAILED, task.error)
+        return [FileState(name, None, *state, 0.0) for name in names]
     files = t.file_distribution.c
     flags = [s.done_flag for s in STAGES if s.in_upload and s.done_flag and settings.is_enabled(s)]
     columns = [files.file, files.ip, t.call.c.id.label("callId"), t.call.c.status, *(files[flag] for flag in flags)]
@@ -98,7 +96,7 @@ def _uploaded(engine: sa.Engine, settings: Settings, task: Task) -> list[FileSta
 
 
 def _upload_state(
-    task: Task, name: str, row: Mapping[str, Any] | None, flags: list[str], errors: Mapping[int, str]
+    task: Task, name: str, row: RowMapping | None, flags: list[str], errors: Mapping[int, str]
 ) -> FileState:
     if row is None:
         status = CallState.PROCESSING if task.status in OPEN else CallState.FAILED
