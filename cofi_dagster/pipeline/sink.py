@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
+from cofi_dagster.database import bulk
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import explain, writing
 from cofi_dagster.database.faults import is_passing
@@ -71,6 +72,7 @@ class Sink:
         self._events: list[dict[str, Any]] = []
         self._first_at = 0.0
         self._closing = False
+        self._urgent = False
         self._failure: BaseException | None = None
         self._condition = threading.Condition()
         self._room: Callable[[], object] | None = None
@@ -125,14 +127,18 @@ class Sink:
             self._events.append(self._event("file_start", fileName=work.file, status="InProgress"))
 
     def machine_aside(self, machine: str, reason: str) -> None:
-        """A machine was set aside."""
-        self._events.append(
-            self._event("machine_aside", status="Failed", metadata={"machine": machine, "reason": reason})
-        )
+        """A machine was set aside. It is on record at once: it may be all that happens for a while."""
+        self._tell(self._event("machine_aside", status="Failed", metadata={"machine": machine, "reason": reason}))
 
     def machine_back(self, machine: str) -> None:
         """A machine is back."""
-        self._events.append(self._event("machine_back", status="InProgress", metadata={"machine": machine}))
+        self._tell(self._event("machine_back", status="InProgress", metadata={"machine": machine}))
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        with self._condition:
+            self._events.append(event)
+            self._urgent = True
+            self._condition.notify()
 
     # -- the writer ------------------------------------------------------------------------------------------
 
@@ -154,7 +160,7 @@ class Sink:
     def _take_group(self) -> list[Outcome]:
         size = self._settings.commit_files
         with self._condition:
-            while not self._closing and len(self._queue) < size:
+            while not self._closing and not self._urgent and len(self._queue) < size:
                 if not self._queue:
                     self._condition.wait()
                     continue
@@ -164,6 +170,7 @@ class Sink:
                 self._condition.wait(left)
             group, self._queue = self._queue[:size], self._queue[size:]
             self._first_at = time.monotonic()
+            self._urgent = False
             return group
 
     def _commit(self, group: Sequence[Outcome]) -> None:
@@ -215,10 +222,10 @@ class Sink:
                 scopes.record(connection, self._scope, self._stage, group)
             logs = [self._log(outcome) for outcome in group if outcome.state is not State.SKIPPED]
             if logs:
-                connection.execute(t.processing_logs.insert(), logs)
+                bulk.insert_rows(connection, t.processing_logs, logs)
             said = [*events, *replaced, *self._file_events(group), *self._progress_events(group)]
             if said:
-                connection.execute(t.batch_execution_log.insert(), said)
+                bulk.insert_rows(connection, t.batch_execution_log, said)
 
     def _replace(self, connection: sa.Connection, group: Sequence[Outcome]) -> list[dict[str, Any]]:
         """Make room for what is to be inserted; a reaudit says how much it replaced (seed 002, reaudit, step 3)."""
@@ -301,8 +308,7 @@ def _insert_rows(connection: sa.Connection, group: Sequence[Outcome]) -> None:
         for table, its_rows in outcome.rows.items():
             rows[table].extend(its_rows)
     for table, all_rows in rows.items():
-        if all_rows:
-            connection.execute(table.insert(), all_rows)
+        bulk.insert_rows(connection, table, all_rows)
 
 
 def update_rows(
