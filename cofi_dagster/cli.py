@@ -46,9 +46,7 @@ def main() -> None:
     from cofi_dagster.pipeline.tracker import BatchBusy
 
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = app(standalone_mode=False)
     except typer.Abort:
         _end("interrupted", 130)
     except (Usage, SettingsError) as error:
@@ -63,6 +61,7 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         _end(error.format_message(), 2)
+    sys.exit(code if isinstance(code, int) else 0)  # what a command left by ``typer.Exit`` is returned
 
 
 def _end(message: str, code: int) -> None:
