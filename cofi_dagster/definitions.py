@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 
+from cofi_dagster.orchestration.adhoc_jobs import audit_upload, reaudit_job
+from cofi_dagster.orchestration.adhoc_sensors import audit_upload_sensor, reaudit_sensor
 from cofi_dagster.orchestration.assets import stage_assets
 from cofi_dagster.orchestration.jobs import batch_pipeline
 from cofi_dagster.orchestration.resources import FleetResource, TrackingResource
@@ -18,8 +20,8 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
     resources = {"tracking": TrackingResource(), "fleet": FleetResource(), **(resource_overrides or {})}
     return dg.Definitions(
         assets=stage_assets(),
-        jobs=[batch_pipeline],
-        sensors=[batch_directory_sensor],
+        jobs=[batch_pipeline, audit_upload, reaudit_job],
+        sensors=[batch_directory_sensor, audit_upload_sensor, reaudit_sensor],
         resources=resources,
         executor=dg.in_process_executor,
     )
