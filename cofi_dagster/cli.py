@@ -5,6 +5,7 @@ Errors are one line on stderr: exit code 2 for a wrong use, 1 for a failure. Hea
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -55,6 +56,8 @@ def main() -> None:
         _end(str(error), 1)
     except DBAPIError as error:
         _end(f"the database failed: {error.orig}", 1)
+    except OSError as error:
+        _end(_place_fault(error), 1)
     except KeyboardInterrupt:
         _end("interrupted", 130)
     except Exception as error:
@@ -65,8 +68,25 @@ def main() -> None:
 
 
 def _end(message: str, code: int) -> None:
-    print(f"cofi: {message}", file=sys.stderr)  # noqa: T201 - the command line's voice
+    if message:  # help that was shown for want of a command is its own message
+        print(f"cofi: {message}", file=sys.stderr)  # noqa: T201 - the command line's voice
     sys.exit(code)
+
+
+def _place_fault(error: OSError) -> str:
+    """A fault of a file or folder in one sentence; most often it is ``COFI_HOME`` that cannot be used.
+
+    Raises:
+        OSError: the error itself, where it names no file.
+    """
+    if error.filename is None:
+        raise error
+    place, home = Path(os.fsdecode(error.filename)), current().home.absolute()
+    if home.exists() and not home.is_dir():
+        return f"COFI_HOME is {home}, which is not a folder"
+    if place == home or home in place.parents or place in home.parents:
+        return f"COFI_HOME is {home}, which cannot be used: {error.strerror}: {place}"
+    return f"{place} cannot be used: {error.strerror}"
 
 
 def _say(line: str) -> None:
