@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         alias="COFI_DATABASE_PASSWORD_FILE",
         description="File whose first line is the database password, for a URL that holds none.",
     )
+    dagster_database_url: SecretStr | None = Field(
+        None,
+        alias="COFI_DAGSTER_DATABASE_URL",
+        description="URL of a MySQL or MariaDB database for Dagster's own runs and events, e.g. "
+        "`mysql+pymysql://user@host/cofi_dagster`; it may be COFI's. Empty: SQLite in `COFI_HOME`.",
+    )
     batch_root: Path | None = Field(
         None,
         alias="COFI_BATCH_ROOT",
@@ -209,7 +215,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return _words(value)
 
-    @field_validator("database_url", "database_password_file", "batch_root", "whisper_model_dir", mode="before")
+    @field_validator(
+        "database_url",
+        "database_password_file",
+        "dagster_database_url",
+        "batch_root",
+        "whisper_model_dir",
+        mode="before",
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -10,10 +10,12 @@ from typing import Any
 import orjson
 import pymysql
 import sqlalchemy as sa
+from pydantic import SecretStr
 from pymysql.constants import ER
 from pymysql.cursors import Cursor
 from sqlalchemy import event
 
+from cofi_dagster.database.column_types import MYSQL
 from cofi_dagster.settings import Settings, SettingsError
 
 _CONNECT_SECONDS = 10
@@ -36,20 +38,35 @@ def url_of(settings: Settings) -> sa.URL:
     """
     if settings.database_url is None:
         return sa.URL.create("sqlite", database=str(settings.database_path))
-    try:
-        url = sa.make_url(settings.database_url.get_secret_value())
-    except sa.exc.ArgumentError:
-        raise SettingsError("COFI_DATABASE_URL: not a database URL, e.g. mysql+pymysql://user@host/cofi") from None
+    url = _parsed(settings.database_url, "COFI_DATABASE_URL")
     backend = url.get_backend_name()
-    if backend not in ("sqlite", "mysql", "mariadb"):
+    if backend not in ("sqlite", *MYSQL):
         raise SettingsError(f"COFI_DATABASE_URL: '{backend}' is not supported; use sqlite, mysql or mariadb")
     if backend == "sqlite":
         if not url.database or url.database == ":memory:":
             raise SettingsError("COFI_DATABASE_URL: an SQLite database must be a file")
         return url
-    if url.drivername in ("mysql", "mariadb"):
-        url = url.set(drivername=f"{backend}+pymysql")
-    if settings.database_password_file is not None:
+    return server_url(settings, settings.database_url, "COFI_DATABASE_URL")
+
+
+def _parsed(text: SecretStr, name: str) -> sa.URL:
+    try:
+        return sa.make_url(text.get_secret_value())
+    except sa.exc.ArgumentError:
+        raise SettingsError(f"{name}: not a database URL, e.g. mysql+pymysql://user@host/cofi") from None
+
+
+def server_url(settings: Settings, text: SecretStr, name: str) -> sa.URL:
+    """The URL of a MySQL or MariaDB database from the setting ``name``: by PyMySQL, the password from its file.
+
+    Raises:
+        SettingsError: it is none, or the password file cannot be read.
+    """
+    url = _parsed(text, name)
+    if url.get_backend_name() not in MYSQL:
+        raise SettingsError(f"{name}: '{url.get_backend_name()}' is not supported; use mysql or mariadb")
+    url = url.set(drivername=f"{url.get_backend_name()}+pymysql")
+    if settings.database_password_file is not None and url.password is None:
         try:
             password = settings.database_password_file.read_text("utf-8").splitlines()[0]
         except (OSError, IndexError):

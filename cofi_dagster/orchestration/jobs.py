@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dagster as dg
 
-from cofi_dagster.orchestration.partitions import BATCHES
-
 BATCH_PIPELINE = "batch_pipeline"
 BATCH_TAG = "cofi/batch"
 """Tag with the batch's key: one run of a batch at a time, by the run queue's limit on it."""
@@ -13,7 +11,6 @@ BATCH_TAG = "cofi/batch"
 batch_pipeline = dg.define_asset_job(
     BATCH_PIPELINE,
     selection=dg.AssetSelection.all(),
-    partitions_def=BATCHES,
     executor_def=dg.in_process_executor,
     description="Drives a batch directory through all stages. A run again goes on with what is pending.",
 )
