@@ -20,6 +20,7 @@ import orjson
 from cofi_dagster.fleet.client import FileUnreadable, FleetClient, MachineTrouble, Reply, Upload
 from cofi_dagster.fleet.endpoints import Endpoint
 from cofi_dagster.fleet.verdicts import Verdict, verdict
+from cofi_dagster.pipeline.pace import Pace
 from cofi_dagster.pipeline.sink import Sink
 from cofi_dagster.pipeline.work import BadReply, FileFault, FileStage, Outcome, PostForm, PostJson, PutFile, State, Work
 
@@ -130,6 +131,7 @@ class Dispatch:
         limits: Limits,
         batch_id: int,
         path_of: Callable[[str], Path],
+        pace: Pace,
     ) -> None:
         self._stage = stage
         self._client = client
@@ -138,6 +140,7 @@ class Dispatch:
         self._limits = limits
         self._batch_id = batch_id
         self._path_of = path_of
+        self._pace = pace
         self._left = len(works)
         self._tasks: set[asyncio.Task[None]] = set()
         self._probes: set[asyncio.Task[None]] = set()
@@ -245,6 +248,7 @@ class Dispatch:
         loop = asyncio.get_running_loop()
         work.started = started = loop.time()
         work.attempts += 1
+        self._pace.begun(lane.endpoint.name, started)
         if work.sent is None:
             self._sink.started(work)
         try:
@@ -256,6 +260,7 @@ class Dispatch:
         finally:
             lane.in_flight -= 1
             lane.busy_seconds += loop.time() - started
+            self._pace.ended(lane.endpoint.name, started, loop.time())
 
     async def _attempt(self, lane: Lane, work: Work) -> None:
         request = await self._stage.request(work)
@@ -314,6 +319,7 @@ class Dispatch:
         self._well(lane)
         lane.done += 1
         lane.weight_done += work.weight
+        self._pace.answered(work.weight, asyncio.get_running_loop().time() - work.started)
         self._finish(outcome)
 
     def _missing(self, lane: Lane, work: Work, reply: Reply) -> None:
@@ -342,6 +348,7 @@ class Dispatch:
 
     def _finish(self, outcome: Outcome) -> None:
         self._left -= 1
+        self._pace.finished(outcome.work.weight)
         self._sink.put(outcome)
 
     def _fail(self, work: Work, error: str, output: str | None = None) -> None:

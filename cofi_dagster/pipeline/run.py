@@ -20,11 +20,13 @@ from cofi_dagster.pipeline import batches
 from cofi_dagster.pipeline.batches import Batch, BatchError
 from cofi_dagster.pipeline.csv_import import CsvError
 from cofi_dagster.pipeline.dispatch import Dispatch, FleetDown, Limits, Stop, Summary
+from cofi_dagster.pipeline.pace import Pace
 from cofi_dagster.pipeline.progress import Observer, StageReport, Tally, Unwatched
+from cofi_dagster.pipeline.requests import Wish
 from cofi_dagster.pipeline.scope import Scope
 from cofi_dagster.pipeline.sink import Sink, SinkError, SinkSettings
 from cofi_dagster.pipeline.status import StageStatus
-from cofi_dagster.pipeline.tracker import StageFailed, StageRun, Tracker
+from cofi_dagster.pipeline.tracker import BatchBusy, StageCancelled, StageFailed, StagePaused, StageRun, Tracker
 from cofi_dagster.pipeline.work import FileStage
 from cofi_dagster.settings import Settings
 from cofi_dagster.stages import BY_NAME, Kind, Stage
@@ -75,6 +77,8 @@ class Pipeline:
             StageFailed: the stage ended as ``Failed``; the message is for the operator.
             BatchBusy: another run is at work on the batch.
             StageRefused: the stage's prerequisites are not met.
+            StagePaused: a person paused the batch, and it is so now.
+            StageCancelled: a person cancelled the batch.
         """
         stage = BY_NAME[stage_name]
         self.observer.began(stage)
@@ -104,6 +108,9 @@ class Pipeline:
         if not self.settings.is_enabled(stage):
             self.tracker.skip_stage(batch_id, stage.name)
             return StageReport(stage, disabled=True)
+        skipped = self.tracker.stages(batch_id)[stage.name].skip_reason
+        if skipped is not None:
+            return StageReport(stage, disabled=True, metadata={"skipped": skipped})
         context = StageContext(self.settings, self.engine, self.batch(batch_id), stage)
         if self._is_settled(context):
             return StageReport(stage, total=context.batch.total_files, unchanged=True)
@@ -180,6 +187,8 @@ def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage:
         settings.log_file_start_events,
     )
     stop = Stop()
+    pace = Pace([work.weight for work in plan.works])
+    run.watch(tally, pace, {Wish.PAUSE: stop.drain, Wish.CANCEL: stop.abort})
 
     async def dispatch(sink: Sink) -> Summary:
         limits = Limits(settings.concurrency_per_machine, settings.max_attempts, settings.fleet_wait_seconds)
@@ -195,6 +204,7 @@ def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage:
                 limits=limits,
                 batch_id=context.batch.id,
                 path_of=context.batch.path_of,
+                pace=pace,
             )
             try:
                 await work.run()
@@ -223,7 +233,19 @@ def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage:
         run.metadata["sent"] = tally.sent
         if tally.reasons:
             run.metadata["reasons"] = dict(tally.reasons.most_common(5))
+    if run.asked is not None and tally.ended < tally.total:
+        _stopped(context, run)
     return tally
+
+
+def _stopped(context: StageContext, run: StageRun) -> None:
+    """The dispatch stopped before its end, because it was asked to."""
+    what = f"{context.stage.name} of batch {context.batch.key}"
+    if run.taken:
+        raise BatchBusy(f"{what} was taken over by another run: this one had given no sign of life")
+    if run.asked is Wish.PAUSE:
+        raise StagePaused(f"{what} is paused: {run.done} of {run.total} are done, nothing is in flight")
+    raise StageCancelled(f"{what} is cancelled")
 
 
 def _in_own_thread(main: Callable[[], Any], stop: Stop) -> None:

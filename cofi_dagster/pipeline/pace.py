@@ -1,0 +1,105 @@
+"""How long a stage at work will still take, by its own recent rate: what is left, in seconds of requests, over how many
+requests are in flight.
+
+Counting files alone misleads: the longest are sent first, so the first hour's files say too much about the last's. How
+long a request takes is fitted as ``a + b × length`` over those that were answered. No clock and no database here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_ENOUGH = 12
+_SYSTEMATIC = 0.05
+_NINETY_PERCENT = 1.64
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """Seconds that something will still take: the likely figure, and the bounds that it keeps to nine times in ten."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+class Pace:
+    """What a dispatch tells of its requests, and what follows from it. ``now`` is any steady clock, in seconds.
+
+    Written by the thread that dispatches and read by others: single numbers, so that a reader is at most one request
+    behind.
+    """
+
+    def __init__(self, lengths: Sequence[float]) -> None:
+        """``lengths``: seconds of audio of each file that is to be done."""
+        self.files_left = len(lengths)
+        self.audio_left = math.fsum(lengths)
+        self.files_done = 0
+        self.audio_done = 0.0
+        self.in_flight = 0
+        self._machines: dict[str, int] = {}
+        self._started_sum = 0.0
+        self._spent = 0.0
+        self._answers = 0
+        self._x = self._xx = self._y = self._xy = self._yy = 0.0
+
+    def begun(self, machine: str, now: float) -> None:
+        """A request goes out."""
+        self.in_flight += 1
+        self._machines[machine] = self._machines.get(machine, 0) + 1
+        self._started_sum += now
+
+    def ended(self, machine: str, started: float, now: float) -> None:
+        """A request that went out at ``started`` ended, however it did."""
+        self.in_flight -= 1
+        self._machines[machine] -= 1
+        self._started_sum -= started
+        self._spent += now - started
+
+    def answered(self, length: float, seconds: float) -> None:
+        """A file of that length was answered after so many seconds."""
+        self._answers += 1
+        self._x += length
+        self._xx += length * length
+        self._y += seconds
+        self._yy += seconds * seconds
+        self._xy += length * seconds
+
+    def finished(self, length: float) -> None:
+        """A file has its outcome, whichever."""
+        self.files_left -= 1
+        self.audio_left -= length
+        self.files_done += 1
+        self.audio_done += length
+
+    def machines(self) -> dict[str, int]:
+        """Requests in flight by machine."""
+        return dict(self._machines)
+
+    def remaining(self, now: float) -> Remaining | None:
+        """Seconds until the last file has its outcome; None while too little is known, or nothing is in flight."""
+        if not self.files_left:
+            return Remaining(0.0, 0.0, 0.0)
+        if self._answers < _ENOUGH or self.in_flight < 1:
+            return None
+        base, slope, spread = self._fit()
+        useful = min(1.0, self._y / self._spent) if self._spent else 1.0
+        under_way = max(0.0, self.in_flight * now - self._started_sum)
+        whole = base * self.files_left + slope * max(0.0, self.audio_left)
+        left = max(whole - under_way, 0.1 * whole / max(self.files_left, 1) * self.in_flight)
+        seconds = left / useful / self.in_flight
+        chance = spread * math.sqrt(self.files_left) / whole if whole else 0.0
+        share = min(0.9, _NINETY_PERCENT * math.hypot(chance, _SYSTEMATIC))
+        return Remaining(seconds, seconds * (1 - share), seconds * (1 + share))
+
+    def _fit(self) -> tuple[float, float, float]:
+        """Seconds per request as ``a + b × length``, neither below 0, and the standard deviation around that."""
+        n, mean_x, mean_y = self._answers, self._x / self._answers, self._y / self._answers
+        var_x = self._xx / n - mean_x * mean_x
+        var_y = max(0.0, self._yy / n - mean_y * mean_y)
+        slope = (self._xy / n - mean_x * mean_y) / var_x if var_x > 1e-9 * max(1.0, mean_x * mean_x) else 0.0
+        slope = min(max(slope, 0.0), mean_y / mean_x if mean_x else 0.0)
+        unexplained = max(0.0, var_y - slope * slope * max(0.0, var_x))
+        return mean_y - slope * mean_x, slope, math.sqrt(unexplained)
