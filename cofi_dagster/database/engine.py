@@ -21,7 +21,8 @@ from cofi_dagster.settings import Settings, SettingsError
 _CONNECT_SECONDS = 10
 _SQLITE_WAIT_MS = 60_000
 _MYSQL_SESSION = (
-    "SET time_zone = '+00:00', sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    "SET time_zone = '+00:00', sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+    "group_concat_max_len = 67108864"
 )
 _PACKET_MARGIN = 1024
 

@@ -30,7 +30,6 @@ from cofi_dagster.stages import Stage
 _BACKLOG_GROUPS = 4
 _RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 6.0, 10.0, 15.0, 25.0)
 _SHOWN_CHARACTERS = 4000
-_FEW_VALUES = 4
 
 
 class SinkError(RuntimeError):
@@ -213,11 +212,11 @@ class Sink:
             replaced = self._replace(connection, group)
             _insert_rows(connection, group)
             self._mark_done(connection, done)
-            update_rows(connection, t.call, {o.work.call_id: o.call for o in group if o.call}, self._batch_id)
+            bulk.update_rows(connection, t.call, {o.work.call_id: o.call for o in group if o.call}, self._batch_id)
             moved = {o.work.row_id: {"ip": o.work.home} for o in group if o.work.moved and o.work.home}
             rows = {o.work.row_id: o.file_row for o in group if o.file_row}
-            update_rows(connection, t.file_distribution, moved, self._batch_id)
-            update_rows(connection, t.file_distribution, rows, self._batch_id)
+            bulk.update_rows(connection, t.file_distribution, moved, self._batch_id)
+            bulk.update_rows(connection, t.file_distribution, rows, self._batch_id)
             if self._scope is not None:
                 scopes.record(connection, self._scope, self._stage, group)
             logs = [self._log(outcome) for outcome in group if outcome.state is not State.SKIPPED]
@@ -309,21 +308,3 @@ def _insert_rows(connection: sa.Connection, group: Sequence[Outcome]) -> None:
             rows[table].extend(its_rows)
     for table, all_rows in rows.items():
         bulk.insert_rows(connection, table, all_rows)
-
-
-def update_rows(
-    connection: sa.Connection, table: sa.Table, values: Mapping[int, Mapping[str, Any]], batch_id: int
-) -> None:
-    """Set columns of rows by id in few statements: one per value where they are few, else one ``CASE`` for all."""
-    by_column: dict[str, dict[int, Any]] = defaultdict(dict)
-    for row_id, columns in values.items():
-        for name, value in columns.items():
-            by_column[name][row_id] = value
-    for name, by_id in by_column.items():
-        ids_of: dict[Any, list[int]] = defaultdict(list)
-        for row_id, value in by_id.items():
-            ids_of[value].append(row_id)
-        changes = [(sa.case(by_id, value=table.c.id), list(by_id))] if len(ids_of) > _FEW_VALUES else ids_of.items()
-        for value, ids in changes:
-            chosen = table.update().where(table.c.batchId == batch_id, table.c.id.in_(ids))
-            connection.execute(chosen.values({name: value}))

@@ -55,6 +55,7 @@ class Llm2:
         self._prompt = load("llm2")
         self._ahead: ReadAhead[_Call] | None = None
         self._questions: list[Question] = []
+        self._files: dict[int, str] = {}
 
     def plan(self, connection: sa.Connection) -> Plan:
         """The calls that are ready, longest first."""
@@ -64,14 +65,17 @@ class Llm2:
         plan = plan_of(self._context, connection, t.call.c.status.in_(ready), detail=lambda row: None)
         plan.works.sort(key=lambda work: -work.weight)
         self._questions = questionnaire(connection, self._context.batch)
-        self._ahead = ReadAhead([work.call_id for work in plan.works], self._load)
+        self._files = {work.call_id: work.file for work in plan.works}
+        self._ahead = ReadAhead(list(self._files), self._load)
         return plan
 
     def _load(self, call_ids: Sequence[int]) -> Mapping[int, _Call]:
         with reading(self._context.engine) as connection:
             said = transcripts(connection, call_ids)
             answered = _answered(connection, call_ids)
-            trades = _trades(connection, call_ids)
+            trades = _trades(
+                connection, self._context.batch.id, {self._files[call_id]: call_id for call_id in call_ids}
+            )
         return {
             call_id: _Call(
                 said.get(call_id, []),
@@ -137,20 +141,20 @@ def _answered(connection: sa.Connection, call_ids: Sequence[int]) -> Mapping[int
     return found
 
 
-def _trades(connection: sa.Connection, call_ids: Sequence[int]) -> Mapping[int, list[dict[str, Any]]]:
-    """The executed trades whose evidence each call is, as LLM2 is told of them."""
-    trade, call, known = t.trade_metadata, t.call, t.call_metadata
-    its_metadata = sa.and_(known.c.batchId == call.c.batchId, known.c.audioName == call.c.audioName)
-    same = sa.and_(trade.c.batchId == call.c.batchId, trade.c.audioName == call.c.audioName)
+def _trades(connection: sa.Connection, batch_id: int, files: Mapping[str, int]) -> Mapping[int, list[dict[str, Any]]]:
+    """The executed trades whose evidence each call is, as LLM2 is told of them; ``files`` gives each file's call."""
+    trade, known = t.trade_metadata.c, t.call_metadata.c
+    starts = sa.select(known.audioName, known.callStart).where(
+        known.batchId == batch_id, known.audioName.in_(list(files)), known.callStart.is_not(None)
+    )
+    started = {name: {"callStart": start} for name, start in connection.execute(starts)}
     query = (
-        sa.select(call.c.id.label("callId"), known.c.callStart, *(trade.c[name] for name in _TRADE_COLUMNS))
-        .select_from(call.join(trade, same).outerjoin(known, its_metadata))
-        .where(call.c.id.in_(call_ids))
-        .order_by(trade.c.id)
+        sa.select(trade.audioName, *(trade[name] for name in _TRADE_COLUMNS))
+        .where(trade.batchId == batch_id, trade.audioName.in_(list(files)))
+        .order_by(trade.id)
     )
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in connection.execute(query).mappings():
-        found[row["callId"]].append(
-            {name: row[name] for name in (*_TRADE_COLUMNS, "callStart") if row[name] is not None}
-        )
+        told = {name: row[name] for name in _TRADE_COLUMNS if row[name] is not None}
+        found[files[row["audioName"]]].append(told | started.get(row["audioName"], {}))
     return found

@@ -9,11 +9,11 @@ import pandas as pd
 import sqlalchemy as sa
 
 from cofi_dagster.audit.questionnaire import NO_TRADE_DATA
+from cofi_dagster.database import bulk
 from cofi_dagster.database import tables as t
 from cofi_dagster.pipeline.batches import Batch
 from cofi_dagster.pipeline.questions import questionnaire, trade_questions
 
-_ROWS = 5000
 _TRADES = ("id", "orderId", "clientCode", "clientPhone", "orderTime", "symbol", "side", "quantity", "price")
 
 
@@ -55,14 +55,11 @@ def store(
     table = t.trade_audio_mapping
     connection.execute(table.delete().where(table.c.batchId == batch_id, table.c.step >= step))
     rows: list[dict[Any, Any]] = [{**row, "batchId": batch_id} for row in mappings.to_dict("records")]
-    for start in range(0, len(rows), _ROWS):
-        connection.execute(table.insert(), rows[start : start + _ROWS])
+    bulk.insert_rows(connection, table, rows)
     trade = t.trade_metadata
-    named = [{"the_id": trade_id, "name": name} for trade_id, name in audio_names.items() if name is not None]
     connection.execute(trade.update().where(trade.c.batchId == batch_id).values(audioName=None))
-    if named:
-        chosen = sa.and_(trade.c.batchId == batch_id, trade.c.id == sa.bindparam("the_id"))
-        connection.execute(trade.update().where(chosen).values(audioName=sa.bindparam("name")), named)
+    named = {trade_id: {"audioName": name} for trade_id, name in audio_names.items() if name is not None}
+    bulk.update_rows(connection, trade, named, batch_id)
 
 
 def settle_no_trade_answers(connection: sa.Connection, batch: Batch) -> int:
