@@ -15,7 +15,10 @@ from cofi_dagster.stages import Stage
 
 
 class FleetResource:
-    """The GPU machines: where each stage's service is, from COFI's settings."""
+    """The GPU machines: where each stage's service is, from COFI's settings (by default those of this process)."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
 
     def endpoints(self, stage: Stage) -> tuple[Endpoint, ...]:
         """The endpoints of the stage's service.
@@ -23,19 +26,20 @@ class FleetResource:
         Raises:
             NoFleet: none is configured.
         """
-        return endpoints(current(), stage)
+        return endpoints(self._settings or current(), stage)
 
 
 class TrackingResource:
     """Times, statuses and results of batches in COFI's database. Opened at first use, once per process."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
         self._observer: Observer = Unwatched()
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of this process."""
-        return current()
+        """The settings; by default those of this process."""
+        return self._settings or current()
 
     @cached_property
     def engine(self) -> sa.Engine:

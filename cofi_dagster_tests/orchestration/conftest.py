@@ -1,0 +1,70 @@
+"""Fixtures of the Dagster tests: a real instance with COFI's own `dagster.yaml`, and COFI's definitions on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from cofi_dagster.definitions import build_defs
+from cofi_dagster.orchestration.instance import open_instance
+from cofi_dagster.orchestration.jobs import BATCH_PIPELINE, BATCH_TAG
+from cofi_dagster.orchestration.resources import FleetResource, TrackingResource
+from cofi_dagster.settings import Settings
+from cofi_dagster_tests.pipeline.site import Site
+
+KEY = "2026-01-15_1"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """COFI on a database and Dagster on an instance, in this process."""
+
+    site: Site
+    instance: dg.DagsterInstance
+    defs: dg.Definitions
+
+    def run(self, key: str = KEY, **how: Any) -> dg.ExecuteInProcessResult:
+        """Run `batch_pipeline` for a batch, as the UI's Launchpad does."""
+        self.instance.add_dynamic_partitions("batches", [key])
+        job = self.defs.resolve_job_def(BATCH_PIPELINE)
+        return job.execute_in_process(
+            instance=self.instance, partition_key=key, tags={BATCH_TAG: key}, raise_on_error=False, **how
+        )
+
+
+@pytest.fixture
+def instance_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Settings], dg.DagsterInstance]]:
+    """Open the instance of the settings' home; it is closed at the test's end."""
+    opened = []
+
+    def make(settings: Settings) -> dg.DagsterInstance:
+        monkeypatch.setenv("DAGSTER_HOME", str(settings.dagster_home))
+        context = open_instance(settings)
+        opened.append(context)
+        return context.__enter__()
+
+    yield make
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def installation(
+    settings: Callable[..., Settings], instance_of: Callable[[Settings], dg.DagsterInstance]
+) -> Iterator[Callable[..., Installation]]:
+    """Make an installation: ``installation(**fleet.environment())``."""
+    sites = []
+
+    def make(**values: Any) -> Installation:
+        chosen = settings(**values)
+        sites.append(Site.open(chosen))
+        parts = {"tracking": TrackingResource(chosen), "fleet": FleetResource(chosen)}
+        return Installation(sites[-1], instance_of(chosen), build_defs(parts))
+
+    yield make
+    for site in sites:
+        site.engine.dispose()
