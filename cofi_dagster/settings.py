@@ -193,6 +193,14 @@ class Settings(BaseSettings):
         100, ge=1, alias="COFI_UPLOAD_MAX_FILES", description="Most files in one audit upload."
     )
 
+    rate_limit_per_minute: int = Field(
+        600,
+        ge=0,
+        alias="COFI_RATE_LIMIT_PER_MINUTE",
+        description="Most changing requests a minute of one key (without keys: of one address), and a tenth of the most "
+        "reading ones; 0: no limit.",
+    )
+
     # -- the reference node ----------------------------------------------------------------------------------
     whisper_model_dir: Path | None = Field(
         None,
