@@ -56,13 +56,8 @@ _NARROW = sa.text(
 )
 
 
-class CofiStorage(ConfigurableClass):
-    """The storage of ``dagster.yaml``: made from COFI's settings."""
-
-    @property
-    def inst_data(self) -> ConfigurableClassData | None:
-        """Never asked: what :meth:`from_config_value` makes is Dagster's own storage."""
-        return None
+class CofiStorage(DagsterStorage, ConfigurableClass):
+    """The storage that ``dagster.yaml`` names. It is never made: what it makes from the settings is Dagster's own."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
