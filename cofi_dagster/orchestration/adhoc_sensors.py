@@ -55,7 +55,7 @@ def _runs(instance: dg.DagsterInstance, queued: Sequence[Task]) -> dict[str, dg.
 
 
 @dg.sensor(
-    job=audit_upload,
+    job_name=audit_upload.name,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Launches each queued audit upload, once; a task whose run died is failed with the reason.",
@@ -70,7 +70,7 @@ def audit_upload_sensor(
 
 
 @dg.sensor(
-    job=reaudit_job,
+    job_name=reaudit_job.name,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Launches each queued reaudit, once, when no run is at work on its batches.",
