@@ -71,6 +71,7 @@ def test_a_batch_survives_a_kill_in_each_stage_of_files(installation: Installati
     assert_nothing_doubled(here, batch)
 
 
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 def test_a_batch_survives_the_death_of_a_machine(installation: Installation, slow_fleet: FleetSimulator) -> None:
     here = installation.site
     batch = here.make(60)
@@ -85,6 +86,7 @@ def test_a_batch_survives_the_death_of_a_machine(installation: Installation, slo
     assert_nothing_doubled(here, batch)
 
 
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 def test_of_two_runs_at_once_the_second_says_so_and_harms_nothing(
     installation: Installation, slow_fleet: FleetSimulator
 ) -> None:

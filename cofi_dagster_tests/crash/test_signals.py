@@ -14,6 +14,7 @@ from cofi_dagster_tests.fleet_simulator import FleetSimulator
 SECONDS = 3.0
 
 
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 def test_a_termination_or_ctrl_c_ends_a_run_in_seconds_and_it_resumes(
     installation: Installation, slow_fleet: FleetSimulator
 ) -> None:

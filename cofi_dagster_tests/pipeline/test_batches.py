@@ -157,7 +157,7 @@ def test_one_key_from_two_directories_is_refused(site: Opening, machines: FleetS
 
 STRANGE = {
     "spaces": "call of  Mr. Rao .wav",
-    "quotes": "O'Brien \"the client\" `x` \\ ;--.wav",
+    "quotes": 'O\'Brien "the client" `x` \\ ;--.wav',
     "url": "100%25?a=b&c#d+e.wav",
     "devanagari": "श्री_शर्मा_कॉल.wav",
     "emoji": "📞.wav",

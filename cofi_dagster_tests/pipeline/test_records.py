@@ -49,7 +49,9 @@ def test_a_batch_without_csvs_completes(each_site: Opening, machines: FleetSimul
     assert here.calls(batch)["call_000000.wav"]["status"] == "Complete"
 
 
-@pytest.mark.parametrize(("name", "stage"), [("callMetadata.csv", "callmetadata"), ("tradeMetadata.csv", "trademetadata")])
+@pytest.mark.parametrize(
+    ("name", "stage"), [("callMetadata.csv", "callmetadata"), ("tradeMetadata.csv", "trademetadata")]
+)
 def test_a_csv_that_lacks_columns_fails_the_batch_before_gpu_time_is_spent(
     each_site: Opening, machines: FleetSimulator, name: str, stage: str
 ) -> None:
@@ -98,9 +100,7 @@ def test_a_csv_again_replaces_its_rows(each_site: Opening, machines: FleetSimula
     assert dict(map(tuple, here.rows(counted))) == {batch: 3, other: 2}
 
 
-def test_each_trade_finds_its_call_and_llm2_answers_all_questions(
-    each_site: Opening, machines: FleetSimulator
-) -> None:
+def test_each_trade_finds_its_call_and_llm2_answers_all_questions(each_site: Opening, machines: FleetSimulator) -> None:
     here = each_site(**machines.environment())
     batch = here.make(6)
     here.run(batch)
@@ -136,7 +136,7 @@ def test_a_call_without_a_trade_gets_three_answers_from_triaging_and_the_rest_fr
 def test_a_call_that_is_only_weakly_matched_has_no_trade_data(each_site: Opening, machines: FleetSimulator) -> None:
     here = each_site(COFI_STAGES_DISABLED="triaging_step2", **machines.environment())
     batch = here.make(2)
-    late = [row for row in ("2026-01-15 15:00:00",)][0]
+    late = "2026-01-15 15:00:00"
     rewrite(
         here.directory(batch) / "tradeMetadata.csv",
         lambda rows: [{**row, "orderTime": late} if row["clientCode"] == "C000001" else row for row in rows],

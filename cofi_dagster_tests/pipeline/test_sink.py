@@ -124,7 +124,8 @@ def test_a_finished_file_waits_no_longer_than_the_settings_say(site: Opening, ma
     assert ended().done == 2
 
 
-def test_a_connection_that_breaks_is_survived(settings: object, each_site: Opening, machines: FleetSimulator) -> None:
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_a_connection_that_breaks_is_survived(each_site: Opening, machines: FleetSimulator) -> None:
     here = each_site(COFI_COMMIT_FILES=5, **machines.environment())
     batch = here.make(60, trades=False)
     here.up_to(batch, "lid")
@@ -132,8 +133,7 @@ def test_a_connection_that_breaks_is_survived(settings: object, each_site: Openi
     ended = in_background(lambda: here.run(batch, "stt"))
     for _ in range(4):
         time.sleep(0.1)
-        if not is_sqlite(here.engine):
-            _kill_connections(here)
+        _kill_connections(here)
     assert ended().done == 60
     assert {len(words) for words in here.transcripts(batch).values()} == {4}
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -111,7 +112,7 @@ def test_batch_pipeline_sets_timestamps(each_site: Opening, machines: FleetSimul
     here.run(batch)
     states = list(here.tracker.stages(batch).values())
     assert [state.status for state in states] == ["Complete"] * len(STAGES)
-    for state, following in zip(states, states[1:], strict=False):
+    for state, following in pairwise(states):
         assert state.started <= state.ended <= following.started
     assert here.status(batch) == "Completed"
 
@@ -204,7 +205,7 @@ def test_a_stage_waits_for_its_prerequisites(site: Opening, machines: FleetSimul
     here = site(**machines.environment())
     batch = here.make(2)
     assert not here.tracker.can_start_stage(batch, "stt")
-    with pytest.raises(StageRefused, match="stt of batch .* waits for lid"):
+    with pytest.raises(StageRefused, match=r"stt of batch .* waits for lid"):
         here.run(batch, "stt")
     assert (here.stage(batch, "stt").status, here.status(batch)) == ("Pending", "Pending")
     here.up_to(batch, "lid")
@@ -262,7 +263,7 @@ def test_of_many_runs_that_start_at_once_one_gets_the_batch(each_site: Opening) 
             ended.append("busy")
             if len(ended) == 7:
                 release.set()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - shown by the assertion
             ended.append(repr(error))
             release.set()
 
