@@ -27,7 +27,7 @@ from cofi_dagster.pipeline.tracker import BatchBusy
 
 LOCATION = "cofi"
 MODULE = "cofi_dagster.definitions"
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def run_batch(
@@ -47,9 +47,9 @@ def run_batch(
     run = instance.create_run_for_job(
         job,
         run_id=run_id,
-        run_config=_QUIET,
+        run_config=QUIET,
         tags={**job.run_tags, PARTITION_NAME_TAG: batch.key, BATCH_TAG: batch.key, **process_tags(run_id)},
-        remote_job_origin=_origin(),
+        remote_job_origin=origin_of(BATCH_PIPELINE),
     )
     execute_run(InMemoryJob(job), run, instance)
     finished = instance.get_run_by_id(run.run_id)
@@ -57,8 +57,8 @@ def run_batch(
     return finished
 
 
-def _origin() -> RemoteJobOrigin:
-    """Where the job is defined, as the web server's workspace knows it: what the UI needs to show and re-execute it."""
+def origin_of(job_name: str) -> RemoteJobOrigin:
+    """Where a job is defined, as the web server's workspace knows it: what the UI needs to show and re-execute it."""
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name=MODULE, working_directory=os.getcwd())
     location = ManagedGrpcPythonEnvCodeLocationOrigin(target, LOCATION)
-    return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), BATCH_PIPELINE)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job_name)
