@@ -5,9 +5,13 @@ Errors are one line on stderr: exit code 2 for a wrong use, 1 for a failure. Hea
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +21,8 @@ from cofi_dagster.settings import Settings, SettingsError, current, parse_batch_
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+    from cofi_dagster.orchestration.control_jobs import Operator
 
 app = typer.Typer(
     help="COFI: evidence for telephone orders.",
@@ -109,16 +115,19 @@ def _database(settings: Settings) -> sa.Engine:
 @batch_app.command("run")
 def batch_run(directory: Annotated[Path, typer.Argument(help="The batch directory, named like 2026-01-15_1.")]) -> None:
     """Run a batch directory to its end here. The same command again goes on with what is pending."""
+    _run_here(current(), _batch_directory(directory))
+
+
+def _run_here(settings: Settings, directory: Path, stage: str | None = None) -> None:
+    """Run a batch in this terminal; its status is the last line, and decides the exit code."""
     from cofi_dagster.running import run_directory
 
-    settings = current()
-    directory = _batch_directory(directory)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    result = run_directory(settings, directory)
+    result = run_directory(settings, directory, stage)
     for line in result.errors:
         print(f"cofi: {line}", file=sys.stderr)  # noqa: T201 - the command line's voice
     _say(f"batch {result.batch_id} {result.status}")
-    if result.status != "Completed":
+    if not result.is_well:
         raise typer.Exit(1)
 
 
@@ -159,13 +168,110 @@ def batch_show(batch_id: Annotated[int, typer.Argument(metavar="ID", help="The b
         _say(line)
 
 
+_BatchId = Annotated[int, typer.Argument(metavar="ID", help="The batch's id.")]
+_Detach = Annotated[bool, typer.Option("--detach", help="Let the daemon of `cofi up` run it, not this terminal.")]
+
+
+@batch_app.command("pause")
+def batch_pause(batch_id: _BatchId) -> None:
+    """Let a batch come to rest: what is in flight ends and is kept, nothing more is sent."""
+    with _operator() as operator:
+        done = operator.pause(batch_id, by=_me())
+    _say(f"batch {batch_id} {'pausing' if done.state == 'running' else 'Paused'}")
+
+
+@batch_app.command("resume")
+def batch_resume(batch_id: _BatchId, detach: _Detach = False) -> None:
+    """Let a paused batch go on, here or in the daemon."""
+    with _operator() as operator:
+        operator.resume(batch_id, by=_me(), launch=detach)
+    _go_on(batch_id, None, detach=detach)
+
+
+@batch_app.command("cancel")
+def batch_cancel(batch_id: _BatchId) -> None:
+    """Give a batch up for good, and end its run; its files keep the state that they have."""
+    with _operator() as operator:
+        operator.cancel(batch_id, by=_me())
+    _say(f"batch {batch_id} Cancelled")
+
+
 @batch_app.command("retry")
-def batch_retry(batch_id: Annotated[int, typer.Argument(metavar="ID", help="The batch's id.")]) -> None:
-    """Run a batch again from where it stands: what failed or is pending is tried again."""
+def batch_retry(
+    batch_id: _BatchId,
+    stage: Annotated[str | None, typer.Option(help="Only this stage.")] = None,
+    detach: _Detach = False,
+) -> None:
+    """Try again what failed, here or in the daemon: of the whole batch from where it stands, or of one stage."""
+    with _operator() as operator:
+        operator.retry(batch_id, stage, by=_me(), launch=detach)
+    _go_on(batch_id, stage, detach=detach)
+
+
+@batch_app.command("skip")
+def batch_skip(
+    batch_id: _BatchId,
+    stage: Annotated[str, typer.Option(help="The stage; one that the others do not need.")],
+    reason: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
+) -> None:
+    """Pass over an optional stage of this batch, until it is retried."""
+    with _operator() as operator:
+        operator.skip(batch_id, stage, by=_me(), reason=reason)
+    _say(f"{stage} of batch {batch_id} Skipped")
+
+
+@batch_app.command("ready")
+def batch_ready(
+    stage: Annotated[str, typer.Option(help="The stage that is to be done.")],
+    retry: Annotated[bool, typer.Option("--retry", help="Let the daemon of `cofi up` run them from there.")] = False,
+) -> None:
+    """The batches whose stage may start: all it needs is done, and it is pending or failed."""
+    from cofi_dagster.pipeline.control import ready_batches
+    from cofi_dagster.pipeline.status import IllegalStep
+
+    settings = current()
+    for batch_id in ready_batches(_database(settings), settings, stage):
+        said = ""
+        if retry:
+            with _operator() as operator:
+                try:
+                    operator.retry(batch_id, by=_me())
+                    said = " is queued"
+                except IllegalStep as refused:
+                    said = f": {refused}"
+        _say(f"batch {batch_id}{said}")
+
+
+@contextmanager
+def _operator() -> Iterator[Operator]:
+    """What does a person's verbs; what it refuses ends in one line."""
+    from cofi_dagster.orchestration.control_jobs import REFUSED, Operator
+    from cofi_dagster.orchestration.instance import open_instance
+    from cofi_dagster.orchestration.resources import TrackingResource
+    from cofi_dagster.pipeline.control import UnknownStage
+
+    with open_instance(current()) as instance:
+        try:
+            yield Operator(instance, TrackingResource())
+        except REFUSED as refused:
+            raise Failed(str(refused)) from None
+        except UnknownStage as unknown:
+            raise Usage(str(unknown)) from None
+
+
+def _go_on(batch_id: int, stage: str | None, *, detach: bool) -> None:
+    if detach:
+        _say(f"batch {batch_id} is queued for the daemon of `cofi up`")
+        return
     from cofi_dagster.pipeline.batches import by_id
 
     settings = current()
-    batch_run(by_id(_database(settings), batch_id, settings.batches).directory)
+    _run_here(settings, by_id(_database(settings), batch_id, settings.batches).directory, stage)
+
+
+def _me() -> str:
+    """Who is at the terminal, for the log."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 # -- the database --------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ import dagster as dg
 from cofi_dagster.orchestration.adhoc_jobs import audit_upload, reaudit_job
 from cofi_dagster.orchestration.adhoc_sensors import audit_upload_sensor, reaudit_sensor
 from cofi_dagster.orchestration.assets import stage_assets
+from cofi_dagster.orchestration.control_jobs import batch_control, batch_launch_sensor
 from cofi_dagster.orchestration.jobs import batch_pipeline
+from cofi_dagster.orchestration.reconciler import dead_run_sensor
 from cofi_dagster.orchestration.resources import FleetResource, TrackingResource
 from cofi_dagster.orchestration.sensors import batch_directory_sensor
 
@@ -20,8 +22,14 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
     resources = {"tracking": TrackingResource(), "fleet": FleetResource(), **(resource_overrides or {})}
     return dg.Definitions(
         assets=stage_assets(),
-        jobs=[batch_pipeline, audit_upload, reaudit_job],
-        sensors=[batch_directory_sensor, audit_upload_sensor, reaudit_sensor],
+        jobs=[batch_pipeline, batch_control, audit_upload, reaudit_job],
+        sensors=[
+            batch_directory_sensor,
+            batch_launch_sensor,
+            dead_run_sensor,
+            audit_upload_sensor,
+            reaudit_sensor,
+        ],
         resources=resources,
         executor=dg.in_process_executor,
     )

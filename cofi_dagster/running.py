@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cofi_dagster.console import StageBars
 from cofi_dagster.pipeline import batches
-from cofi_dagster.pipeline.status import StageStatus
+from cofi_dagster.pipeline.status import COMPLETED, StageStatus
 from cofi_dagster.settings import Settings
 
 
@@ -19,10 +19,16 @@ class RunResult:
     run_id: str
     status: str
     errors: list[str] = field(default_factory=list)
+    stage_is_done: bool = False
+
+    @property
+    def is_well(self) -> bool:
+        """Whether all that was asked for is done: the batch, or the one stage that was to be run."""
+        return self.status == COMPLETED or self.stage_is_done
 
 
-def run_directory(settings: Settings, directory: Path) -> RunResult:
-    """Run a batch directory to its end as a Dagster run in this process; only what is pending is done.
+def run_directory(settings: Settings, directory: Path, stage: str | None = None) -> RunResult:
+    """Run a batch directory to its end, or one stage of it, as a Dagster run in this process; what is done stays done.
 
     Raises:
         BatchBusy: another run of the batch is queued or at work.
@@ -36,7 +42,7 @@ def run_directory(settings: Settings, directory: Path) -> RunResult:
     tracking = TrackingResource()
     batch = batches.register(tracking.engine, directory, settings.batches)
     with open_instance(settings) as instance, StageBars() as bars:
-        run = run_batch(instance, tracking, batch, bars)
+        run = run_batch(instance, tracking, batch, bars, stage)
     batch = batches.by_id(tracking.engine, batch.id, settings.batches)
     states = tracking.tracker.stages(batch.id)
     errors = [
@@ -44,4 +50,5 @@ def run_directory(settings: Settings, directory: Path) -> RunResult:
     ]
     if not errors and not run.is_success:
         errors.append(f"Dagster run {run.run_id} ended as {run.status.value}; `cofi up` shows why")
-    return RunResult(batch.id, run.run_id, batch.status, errors)
+    stage_is_done = stage is not None and states[stage].is_ready
+    return RunResult(batch.id, run.run_id, batch.status, errors, stage_is_done)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from cofi_dagster.database.engine import DatabaseError
 from cofi_dagster.orchestration.launcher import RUN_TAG, process_tags
@@ -12,13 +13,16 @@ from cofi_dagster.pipeline import batches
 from cofi_dagster.pipeline.batches import Batch, BatchError
 from cofi_dagster.pipeline.progress import StageReport
 from cofi_dagster.pipeline.run import Pipeline
-from cofi_dagster.pipeline.tracker import BatchBusy, StageFailed, StageRefused
+from cofi_dagster.pipeline.status import IllegalStep
+from cofi_dagster.pipeline.tracker import BatchBusy, StageCancelled, StageFailed, StagePaused, StageRefused
 from cofi_dagster.stages import STAGES, Kind, Stage
 
 _GROUPS = {"files": "intake", None: "records", "denoise": "audio", "ivr": "audio", "lid": "audio"}
 _KINDS = {Kind.FILES: {"python", "gpu"}, Kind.TABLE: {"python", "sql"}}
 ACCOUNTED = "all_files_accounted_for"
 FAILURE_SHARE = "failure_share"
+PAUSED_TAG = "cofi/paused"
+"""Tag of a run that ended because its batch was paused, with the stage."""
 
 
 def stage_assets() -> list[dg.AssetsDefinition]:
@@ -46,38 +50,65 @@ def _asset(stage: Stage, previous: Stage | None) -> dg.AssetsDefinition:
         description=stage.description,
         pool=f"cofi_{stage.service}" if stage.service else None,
         check_specs=checks,
-        output_required=True,
+        output_required=False,
         op_tags={"cofi/stage": stage.name},
     )
     def asset(
-        context: dg.AssetExecutionContext, tracking: dg.ResourceParam[TrackingResource], fleet: dg.ResourceParam[FleetResource]
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster refuses the subscript
+        context: dg.AssetExecutionContext,
+        tracking: dg.ResourceParam[TrackingResource],
+        fleet: dg.ResourceParam[FleetResource],
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]  # Dagster refuses the subscript
         try:
             _name_process(context)
             pipeline = tracking.pipeline(fleet)
             batch = batch_of(pipeline, context.partition_key)
-            report = pipeline.run_stage(batch.id, stage.name, context.run_id)
-        except (StageFailed, StageRefused, BatchBusy, BatchError, DatabaseError) as error:
+            report = pipeline.run_stage(batch.id, stage.name, context.run.run_id)
+        except StagePaused as paused:
+            yield from _paused(context, str(paused), stage)
+            return
+        except StageCancelled as cancelled:
+            context.instance.report_run_canceling(context.run, message=str(cancelled))
+            raise DagsterExecutionInterruptedError(str(cancelled)) from cancelled
+        except (StageFailed, StageRefused, BatchBusy, BatchError, DatabaseError, IllegalStep) as error:
             raise dg.Failure(description=str(error), allow_retries=False) from error
         warn_at = pipeline.settings.failure_share_warning
-        return dg.MaterializeResult(metadata=stage_metadata(report, batch), check_results=list(_check(report, warn_at)))
+        yield dg.MaterializeResult(
+            metadata=stage_metadata(report, batch), check_results=list(stage_checks(report, warn_at))
+        )
 
     return asset
 
 
+def _paused(context: dg.AssetExecutionContext, sentence: str, stage: Stage) -> Iterator[dg.AssetCheckResult]:
+    """The batch is paused: the stage has no result, so that Dagster skips what comes after, and the run ends well."""
+    context.instance.add_run_tags(context.run.run_id, {PAUSED_TAG: stage.name})
+    context.log.info("%s. `cofi batch resume`, or a new run, goes on there.", sentence)
+    for name in (ACCOUNTED, FAILURE_SHARE):
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"Not looked at: {sentence}.",
+        )
+
+
 def _name_process(context: dg.AssetExecutionContext) -> None:
     """Put this process into the run's tags, once, where the launcher did not know it."""
-    if context.run.tags.get(RUN_TAG) != context.run_id:
-        context.instance.add_run_tags(context.run_id, process_tags(context.run_id))
+    run_id = context.run.run_id
+    if context.run.tags.get(RUN_TAG) != run_id:
+        context.instance.add_run_tags(run_id, process_tags(run_id))
 
 
 def batch_of(pipeline: Pipeline, key: str) -> Batch:
     """The batch of a partition; its directory below the batch root is registered where it was not.
 
     Raises:
-        BatchError: there is no such batch, and no directory of that name.
+        BatchError: the key is no batch key; or there is no such batch, and no directory of that name.
     """
-    known = batches.by_key(pipeline.engine, key, pipeline.settings.batches)
+    try:
+        known = batches.by_key(pipeline.engine, key, pipeline.settings.batches)
+    except ValueError as error:
+        raise BatchError(str(error)) from None
     if known is not None:
         return known
     directory = pipeline.settings.batches / key
@@ -108,11 +139,12 @@ def stage_metadata(report: StageReport, batch: Batch) -> dict[str, dg.MetadataVa
 
 def _state(report: StageReport) -> str:
     if report.disabled:
-        return "disabled by COFI_STAGES_DISABLED"
+        return str(report.metadata.get("skipped", "disabled by COFI_STAGES_DISABLED"))
     return "nothing was pending" if report.unchanged else "ran"
 
 
-def _check(report: StageReport, warn_at: float) -> Iterator[dg.AssetCheckResult]:
+def stage_checks(report: StageReport, warn_at: float) -> Iterator[dg.AssetCheckResult]:
+    """Whether all files have an outcome, and whether few enough failed."""
     ended = report.done + report.failed + report.skipped
     settled = report.disabled or report.unchanged
     yield dg.AssetCheckResult(

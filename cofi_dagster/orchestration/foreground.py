@@ -31,9 +31,9 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def run_batch(
-    instance: dg.DagsterInstance, tracking: TrackingResource, batch: Batch, observer: Observer
+    instance: dg.DagsterInstance, tracking: TrackingResource, batch: Batch, observer: Observer, stage: str | None = None
 ) -> dg.DagsterRun:
-    """Run the batch's pipeline to its end here; what is done is not done again. Returns the finished run.
+    """Run the batch's pipeline to its end here, or one stage; what is done is not done again. Returns the finished run.
 
     Raises:
         BatchBusy: another run of the batch is queued or at work.
@@ -43,11 +43,15 @@ def run_batch(
     instance.add_dynamic_partitions(str(BATCHES.name), [batch.key])
     tracking.watch(observer)
     job = build_defs({"tracking": tracking}).resolve_job_def(BATCH_PIPELINE)
+    chosen = frozenset({dg.AssetKey(stage)}) if stage else None
+    if chosen:
+        job = job.get_subset(asset_selection=chosen)
     run_id = make_new_run_id()
     run = instance.create_run_for_job(
         job,
         run_id=run_id,
         run_config=QUIET,
+        asset_selection=chosen,
         tags={**job.run_tags, PARTITION_NAME_TAG: batch.key, BATCH_TAG: batch.key, **process_tags(run_id)},
         remote_job_origin=origin_of(BATCH_PIPELINE),
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from cofi_dagster.orchestration.jobs import BATCH_TAG
+from cofi_dagster.orchestration.jobs import BATCH_PIPELINE
 from cofi_dagster.orchestration.launcher import is_dead
 from cofi_dagster.settings import Settings
 
@@ -41,12 +42,20 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 def runs_of(instance: dg.DagsterInstance, batch_key: str) -> list[dg.DagsterRun]:
     """The batch's runs that are queued or in progress; those whose process died are reported as failed on the way."""
-    wanted = dg.RunsFilter(tags={BATCH_TAG: batch_key}, statuses=[*IN_PROGRESS_RUN_STATUSES])
+    wanted = dg.RunsFilter(
+        job_name=BATCH_PIPELINE, tags={PARTITION_NAME_TAG: batch_key}, statuses=[*IN_PROGRESS_RUN_STATUSES]
+    )
     living = []
     for run in instance.get_runs(filters=wanted):
         if is_dead(run):
-            instance.report_run_failed(run, "The run's process died.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            bury(instance, run)
         else:
             living.append(run)
     return living
+
+
+def bury(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Report a run whose process died as failed, so that the run retries go on with it, and free its place in pools."""
+    if not run.is_finished:
+        instance.report_run_failed(run, "The run's process died.")
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
