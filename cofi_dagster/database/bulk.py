@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-_STATEMENT_BYTES = 1_000_000
+from cofi_dagster.database.engine import statement_bytes
+
 _ROWS = 2_000
 _UPDATED_ROWS = 500
 _FEW_VALUES = 4
@@ -50,7 +51,7 @@ def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappi
         if is_sqlite:
             connection.exec_driver_sql(statement.sql, values)
             continue
-        for text in _texts(values):
+        for text in _texts(values, statement_bytes(connection) // 2):
             connection.exec_driver_sql(statement.sql, (text,))
 
 
@@ -62,15 +63,15 @@ def _with_json(values: tuple[Any, ...], places: tuple[int, ...]) -> tuple[Any, .
     return tuple(changed)
 
 
-def _texts(values: list[tuple[Any, ...]]) -> Iterator[str]:
-    """The rows as JSON arrays of arrays, each short enough for one packet."""
+def _texts(values: list[tuple[Any, ...]], limit: int) -> Iterator[str]:
+    """The rows as JSON arrays of arrays of at most ``limit`` bytes; in SQL, each may become twice as long."""
     text = orjson.dumps(values)
-    if len(text) <= _STATEMENT_BYTES or len(values) == 1:
+    if len(text) <= limit or len(values) == 1:
         yield text.decode()
         return
     middle = len(values) // 2
-    yield from _texts(values[:middle])
-    yield from _texts(values[middle:])
+    yield from _texts(values[:middle], limit)
+    yield from _texts(values[middle:], limit)
 
 
 @lru_cache(maxsize=64)

@@ -25,6 +25,7 @@ _MYSQL_SESSION = (
     "group_concat_max_len = 67108864"
 )
 _PACKET_MARGIN = 1024
+_STATEMENT_BYTES = 2_000_000
 
 
 class DatabaseError(RuntimeError):
@@ -134,6 +135,12 @@ def _open_mysql(connection: Any, _record: Any) -> None:
     connection.cursorclass = _fitting_cursor(int(packet) - _PACKET_MARGIN)
 
 
+def statement_bytes(connection: sa.Connection) -> int:
+    """The longest statement that this connection's server takes, in bytes, and that COFI makes where it can divide."""
+    limit: int = connection.connection.driver_connection.cursorclass.max_stmt_length  # type: ignore[union-attr]
+    return limit
+
+
 @lru_cache(maxsize=8)
 def _fitting_cursor(limit: int) -> type[Cursor]:
     """A cursor whose statements fit into the server's packet of ``limit`` bytes.
@@ -143,7 +150,7 @@ def _fitting_cursor(limit: int) -> type[Cursor]:
     """
 
     class FittingCursor(Cursor):  # type: ignore[misc]
-        max_stmt_length = min(Cursor.max_stmt_length, limit)
+        max_stmt_length = min(_STATEMENT_BYTES, limit)
 
         def _query(self, statement: str | bytes) -> Any:
             size = len(statement) if len(statement) * 4 > limit else 0
