@@ -17,6 +17,7 @@ from cofi_dagster.settings import Settings
 from cofi_dagster_tests.pipeline.site import Site
 
 KEY = "2026-01-15_1"
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,12 @@ class Installation:
         self.instance.add_dynamic_partitions("batches", [key])
         job = self.defs.resolve_job_def(BATCH_PIPELINE)
         return job.execute_in_process(
-            instance=self.instance, partition_key=key, tags={BATCH_TAG: key}, raise_on_error=False, **how
+            run_config=QUIET,
+            instance=self.instance,
+            partition_key=key,
+            tags={BATCH_TAG: key},
+            raise_on_error=False,
+            **how,
         )
 
 
