@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cofi_dagster.adhoc_commands import export, reaudit_app, task_app, upload
 from cofi_dagster.settings import Settings, SettingsError, current, parse_batch_key
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ batch_app = typer.Typer(help="Run batches, and see how they stand.", no_args_is_
 db_app = typer.Typer(help="The database: migrate it, or say what it lacks.", no_args_is_help=True)
 app.add_typer(batch_app, name="batch")
 app.add_typer(db_app, name="db")
+app.add_typer(reaudit_app, name="reaudit")
+app.add_typer(task_app, name="task")
+app.command()(upload)
+app.command()(export)
 
 
 class Usage(Exception):
@@ -48,7 +53,9 @@ def main() -> None:
     """Run the command line; every foreseen error ends in one line on stderr."""
     from sqlalchemy.exc import DBAPIError
 
+    from cofi_dagster.adhoc.tasks import TaskError
     from cofi_dagster.database.engine import DatabaseError
+    from cofi_dagster.export import ExportError
     from cofi_dagster.pipeline.batches import BatchError
     from cofi_dagster.pipeline.tracker import BatchBusy
 
@@ -58,7 +65,7 @@ def main() -> None:
         _end("interrupted", 130)
     except (Usage, SettingsError) as error:
         _end(str(error), 2)
-    except (Failed, DatabaseError, BatchError, BatchBusy) as error:
+    except (Failed, TaskError, ExportError, DatabaseError, BatchError, BatchBusy) as error:
         _end(str(error), 1)
     except DBAPIError as error:
         _end(f"the database failed: {error.orig}", 1)
