@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cofi_dagster.database_commands import db_app
 from cofi_dagster.adhoc_commands import export, reaudit_app, task_app, upload
 from cofi_dagster.settings import Settings, SettingsError, current, parse_batch_key
 
@@ -32,7 +33,6 @@ app = typer.Typer(
     add_completion=False,
 )
 batch_app = typer.Typer(help="Run batches, and see how they stand.", no_args_is_help=True)
-db_app = typer.Typer(help="The database: migrate it, or say what it lacks.", no_args_is_help=True)
 app.add_typer(batch_app, name="batch")
 app.add_typer(db_app, name="db")
 app.add_typer(reaudit_app, name="reaudit")
@@ -55,6 +55,7 @@ def main() -> None:
 
     from cofi_dagster.adhoc.tasks import TaskError
     from cofi_dagster.database.engine import DatabaseError
+    from cofi_dagster.database.retention import HoldError
     from cofi_dagster.export import ExportError
     from cofi_dagster.pipeline.batches import BatchError
     from cofi_dagster.pipeline.tracker import BatchBusy
@@ -65,7 +66,7 @@ def main() -> None:
         _end("interrupted", 130)
     except (Usage, SettingsError) as error:
         _end(str(error), 2)
-    except (Failed, TaskError, ExportError, DatabaseError, BatchError, BatchBusy) as error:
+    except (Failed, TaskError, ExportError, DatabaseError, HoldError, BatchError, BatchBusy) as error:
         _end(str(error), 1)
     except DBAPIError as error:
         _end(f"the database failed: {error.orig}", 1)
@@ -279,35 +280,6 @@ def _go_on(batch_id: int, stage: str | None, *, detach: bool) -> None:
 def _me() -> str:
     """Who is at the terminal, for the log."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-# -- the database --------------------------------------------------------------------------------------------------
-
-
-@db_app.command("upgrade")
-def db_upgrade() -> None:
-    """Bring the database to this version; safe to repeat."""
-    from cofi_dagster.database.engine import connect
-    from cofi_dagster.database.upgrade import upgrade
-
-    done = upgrade(connect(current()))
-    for line in done:
-        _say(line)
-    _say("the database is of this version" if done else "nothing to do: the database is of this version")
-
-
-@db_app.command("check")
-def db_check() -> None:
-    """List what the database lacks; exit 1 where it lacks anything."""
-    from cofi_dagster.database.engine import connect
-    from cofi_dagster.database.upgrade import missing
-
-    lacking = missing(connect(current()))
-    for line in lacking:
-        _say(f"missing: {line}")
-    if lacking:
-        raise typer.Exit(1)
-    _say("the database is of this version")
 
 
 # -- services ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ with many runs is refused.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -150,13 +150,13 @@ def _widen(connection: sa.Connection) -> list[str]:
     return done
 
 
-def migrate(instance: dg.DagsterInstance, say: Callable[[str], None]) -> None:
+def migrate(instance: dg.DagsterInstance) -> None:
     """Bring Dagster's storage to the installed Dagster's version, as ``dagster instance migrate`` does.
 
     Raises:
         DatabaseError: the database cannot be used.
     """
     try:
-        instance.upgrade(say)
+        instance.upgrade()
     except sa.exc.DBAPIError as error:
         raise DatabaseError(f"Dagster's storage: {error.orig}") from error
