@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cofi_dagster.database_commands import db_app
 from cofi_dagster.adhoc_commands import export, reaudit_app, task_app, upload
+from cofi_dagster.database_commands import db_app
 from cofi_dagster.settings import Settings, SettingsError, current, parse_batch_key
 
 if TYPE_CHECKING:
