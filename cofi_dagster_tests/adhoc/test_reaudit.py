@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
@@ -210,18 +211,16 @@ def test_a_reaudit_and_a_batchs_run_exclude_each_other(site: Site, machines: Fle
     batch_run.join(20)
     assert machines.counts()["stt", FIRST] == 1
     assert machines.counts()["stt", SECOND] == 1
+    other = tasks.begin(site.engine, queue(site, [FIRST], ["stt"]).id, RUN)
     with site.tracker.stage(batch, "llm1", "batch-run"), pytest.raises(BatchBusy):
-        other = queue(site, [FIRST], ["stt"])
-        reaudit.begin(site.pipeline, tasks.begin(site.engine, other.id, RUN), RUN, ["stt"])
+        reaudit.begin(site.pipeline, other, RUN, ["stt"])
 
 
 def test_what_a_dead_run_left_open_is_still_there_for_the_batchs_next_run(site: Site) -> None:
     batch = site.make(2)
     site.up_to(batch, "lid")
     lease = t.batch_lease
-    site.execute(
-        lease.insert().values(batchId=batch, runId="dead", host=__import__("socket").gethostname(), pid=2**22 - 1)
-    )
+    site.execute(lease.insert().values(batchId=batch, runId="dead", host=socket.gethostname(), pid=2**22 - 1))
     site.execute(t.batch_status.update().values(sttStatus="InProgress", sttStartTime=t.utcnow()))
     before = batch_row(site, batch)
     assert redo(site, [FIRST], ["stt"]).status is TaskStatus.COMPLETED
