@@ -19,9 +19,14 @@ _FILES = ("dagster.yaml", "workspace.yaml")
 
 
 def prepare_home(settings: Settings) -> Path:
-    """Make Dagster's home below ``COFI_HOME``, with this version's ``dagster.yaml``, and name it to this process."""
+    """Make Dagster's home below ``COFI_HOME``, with this version's ``dagster.yaml``, and name it to this process.
+
+    The default batch root is made too; a configured one is a share of someone else's, to be there or not.
+    """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
+    if settings.batch_root is None:
+        settings.batches.mkdir(exist_ok=True)
     packaged = resources.files("cofi_dagster.orchestration") / "instance_files"
     for name in _FILES:
         fresh = home / f".{name}.{os.getpid()}"

@@ -7,6 +7,7 @@ process died (and the run retries go on with it), and a run in a terminal can be
 import os
 import signal
 import socket
+
 import dagster as dg
 import psutil
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus

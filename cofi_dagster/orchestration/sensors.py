@@ -20,11 +20,17 @@ from cofi_dagster.settings import parse_batch_key
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A directory below the batch root: its name, whether it holds ``_SUCCESS``, and when it last changed (epoch)."""
+    """A directory below the batch root.
+
+    Attributes:
+        key: its name.
+        has_mark: whether it holds ``_SUCCESS``.
+        changed_at: when something in it last changed (Unix seconds); None while it is empty, for nothing has arrived.
+    """
 
     key: str
     has_mark: bool
-    changed_at: float
+    changed_at: float | None
 
 
 @dataclass(slots=True)
@@ -38,48 +44,53 @@ class Listing:
 
 def new_batches(listing: Listing, known: Collection[str], now: float, quiet_seconds: float) -> list[str]:
     """The keys of the directories that are complete and that no batch has come from yet, oldest key first."""
-    return sorted(
-        arrival.key
-        for arrival in listing.arrivals
-        if arrival.key not in known and (arrival.has_mark or now - arrival.changed_at >= quiet_seconds)
-    )
+
+    def is_complete(arrival: Arrival) -> bool:
+        is_quiet = arrival.changed_at is not None and now - arrival.changed_at >= quiet_seconds
+        return arrival.has_mark or is_quiet
+
+    found = [arrival.key for arrival in listing.arrivals if arrival.key not in known and is_complete(arrival)]
+    return sorted(found, key=parse_batch_key)
 
 
 def list_batch_root(root: Path, known: Collection[str]) -> Listing:
     """Look at the directories below the root; those that are known already are left out.
 
     Raises:
-        OSError: the root itself cannot be read.
+        OSError: the root itself cannot be read, or is not there: a share that is not mounted is not an empty one.
     """
     listing = Listing()
-    if not root.exists():
-        return listing
     with os.scandir(root) as entries:
         for entry in entries:
-            if not entry.is_dir():
-                continue
-            try:
-                parse_batch_key(entry.name)
-            except ValueError:
-                listing.other.append(entry.name)
-                continue
             if entry.name in known:
                 continue
             try:
-                listing.arrivals.append(_look(Path(entry.path)))
+                if not entry.is_dir():
+                    continue
+                if _is_key(entry.name):
+                    listing.arrivals.append(_look(Path(entry.path)))
+                else:
+                    listing.other.append(entry.name)
             except OSError as error:
                 listing.unreadable.append(f"{entry.name}: {error.strerror}")
     return listing
 
 
+def _is_key(name: str) -> bool:
+    try:
+        parse_batch_key(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _look(directory: Path) -> Arrival:
-    changed_at = directory.stat().st_mtime
-    has_mark = False
     with os.scandir(directory) as entries:
-        for entry in entries:
-            has_mark = has_mark or entry.name == SUCCESS_MARK
-            changed_at = max(changed_at, entry.stat(follow_symlinks=False).st_mtime)
-    return Arrival(directory.name, has_mark, changed_at)
+        found = list(entries)
+    if any(entry.name == SUCCESS_MARK for entry in found):
+        return Arrival(directory.name, True, None)
+    times = [entry.stat(follow_symlinks=False).st_mtime for entry in found]
+    return Arrival(directory.name, False, max(*times, directory.stat().st_mtime) if times else None)
 
 
 def known_keys(engine: sa.Engine) -> set[str]:

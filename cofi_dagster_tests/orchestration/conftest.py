@@ -62,15 +62,24 @@ def instance_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Settings]
 def installation(
     settings: Callable[..., Settings], instance_of: Callable[[Settings], dg.DagsterInstance]
 ) -> Iterator[Callable[..., Installation]]:
-    """Make an installation: ``installation(**fleet.environment())``."""
-    sites = []
+    """Make an installation: ``installation(**fleet.environment())``.
 
-    def make(**values: Any) -> Installation:
+    Its instance is one in memory; with ``on_disk=True`` it is that of COFI's own ``dagster.yaml``, some seconds slower.
+    """
+    sites = []
+    instances = []
+
+    def make(on_disk: bool = False, **values: Any) -> Installation:
         chosen = settings(**values)
         sites.append(Site.open(chosen))
         parts = {"tracking": TrackingResource(chosen), "fleet": FleetResource(chosen)}
-        return Installation(sites[-1], instance_of(chosen), build_defs(parts))
+        if on_disk:
+            return Installation(sites[-1], instance_of(chosen), build_defs(parts))
+        instances.append(dg.DagsterInstance.ephemeral())
+        return Installation(sites[-1], instances[-1], build_defs(parts))
 
     yield make
     for site in sites:
         site.engine.dispose()
+    for instance in instances:
+        instance.dispose()

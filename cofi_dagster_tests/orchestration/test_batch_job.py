@@ -51,7 +51,7 @@ def failed_step(done: dg.ExecuteInProcessResult) -> tuple[str, str]:
 def test_a_batch_goes_through_all_stages_and_says_what_was_done(
     installation: Make, database_url: str, fleet: FleetSimulator
 ) -> None:
-    here = installation(COFI_DATABASE_URL=database_url, **fleet.environment())
+    here = installation(on_disk=True, COFI_DATABASE_URL=database_url, **fleet.environment())
     make_batch(here.site.settings.batches, KEY, FILES)
     done = here.run()
     assert done.success
