@@ -257,6 +257,15 @@ CREATE TABLE `cofiVersion` (
   PRIMARY KEY (id)
 )ENGINE=InnoDB CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
 
+CREATE TABLE `commitReceipt` (
+  writer VARCHAR(32) NOT NULL,
+  token VARCHAR(32) NOT NULL,
+  `committedAt` DATETIME(6) DEFAULT NOW(6),
+  PRIMARY KEY (writer)
+)ENGINE=InnoDB CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
+
+CREATE INDEX `idx_commitReceipt_committedAt` ON `commitReceipt` (`committedAt`);
+
 CREATE TABLE `fileDistribution` (
   id BIGINT NOT NULL AUTO_INCREMENT,
   file VARCHAR(255) COLLATE utf8mb4_bin NOT NULL,

@@ -419,6 +419,16 @@ batch_lease = sa.Table(
     **_OPTIONS,
 )  # fmt: skip
 
+commit_receipt = sa.Table(
+    "commitReceipt", metadata,
+    sa.Column("writer", sa.String(32), primary_key=True),
+    sa.Column("token", sa.String(32), nullable=False),
+    time_column("committedAt", now=True),
+    sa.Index("idx_commitReceipt_committedAt", "committedAt"),
+    **_OPTIONS,
+)  # fmt: skip
+"""The last transaction of each writer: committed with it, so that a lost confirmation leaves nothing open."""
+
 cofi_version = sa.Table(
     "cofiVersion", metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),

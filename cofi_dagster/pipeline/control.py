@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import reading, writing
-from cofi_dagster.database.faults import patiently
+from cofi_dagster.database.engine import reading
+from cofi_dagster.database.transactions import transact
 from cofi_dagster.pipeline import lease, requests, steps
 from cofi_dagster.pipeline.requests import Wish
 from cofi_dagster.pipeline.standing import READY, UPLOAD, StageState, Standing, stages_of, standing
@@ -175,11 +175,7 @@ class Control:
         return holder.run_id if holder and holder.task_id is None and holder.is_alive() else None
 
     def _change(self, change: Callable[[sa.Connection], Done]) -> Done:
-        def run() -> Done:
-            with writing(self._engine) as connection:
-                return change(connection)
-
-        return patiently(run, self._engine.url)
+        return transact(self._engine, change)
 
 
 def _stage(name: str) -> Stage:

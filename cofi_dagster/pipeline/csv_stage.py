@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import reading, writing
+from cofi_dagster.database.engine import reading
+from cofi_dagster.database.transactions import transact
 from cofi_dagster.pipeline.audio_names import match_audio_names
 from cofi_dagster.pipeline.csv_import import Import
 from cofi_dagster.pipeline.run import StageContext
@@ -67,7 +68,8 @@ def _store(context: StageContext, table: sa.Table, found: Import, name: str) -> 
     logs = [
         _log(context, "failed", f"{name} line {bad.line}: {bad.reason}") for bad in found.rejected[:_MOST_LOGGED]
     ] + [_log(context, "success", f"{name} line {odd.line}: {odd.reason}") for odd in found.noted[:_MOST_LOGGED]]
-    with writing(context.engine) as connection:
+
+    def store(connection: sa.Connection) -> None:
         connection.execute(table.delete().where(table.c.batchId == batch_id))
         for start in range(0, len(found.rows), _ROWS):
             connection.execute(
@@ -75,6 +77,8 @@ def _store(context: StageContext, table: sa.Table, found: Import, name: str) -> 
             )
         for start in range(0, len(logs), _ROWS):
             connection.execute(t.processing_logs.insert(), logs[start : start + _ROWS])
+
+    transact(context.engine, store)
 
 
 def _log(context: StageContext, status: str, message: str) -> dict[str, Any]:

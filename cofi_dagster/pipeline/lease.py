@@ -89,7 +89,8 @@ def take(connection: sa.Connection, batch_id: int, run_id: str) -> bool:
         if holder.task_id is None:
             raise BatchBusy(_busy(batch_id, holder))
         return False
-    connection.execute(_LEASE.delete().where(_LEASE.c.batchId == batch_id))
+    if holder is not None:  # else a row that is there now is that of a run which came in between: its insert wins
+        connection.execute(_LEASE.delete().where(_LEASE.c.batchId == batch_id))
     connection.execute(_LEASE.insert().values(_own_row(batch_id, run_id)))
     return True
 

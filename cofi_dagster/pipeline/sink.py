@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from cofi_dagster.database import bulk
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import explain, writing
-from cofi_dagster.database.faults import is_passing
+from cofi_dagster.database.engine import DatabaseError, explain
+from cofi_dagster.database.transactions import transact
 from cofi_dagster.pipeline import scope as scopes
 from cofi_dagster.pipeline.progress import Observer, Tally
 from cofi_dagster.pipeline.replacing import replace_rows
@@ -28,7 +28,6 @@ from cofi_dagster.pipeline.work import Outcome, State, Work
 from cofi_dagster.stages import Stage
 
 _BACKLOG_GROUPS = 4
-_RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 6.0, 10.0, 15.0, 25.0)
 _SHOWN_CHARACTERS = 4000
 
 
@@ -175,22 +174,16 @@ class Sink:
     def _commit(self, group: Sequence[Outcome]) -> None:
         """Commit a group; a fault that passes is waited out, a row that the database refuses fails its file alone."""
         events, self._events = self._events, []
-        for attempt, wait in enumerate((*_RETRY_SECONDS, None), 1):
-            try:
-                self._transaction(group, events)
-                break
-            except sa.exc.DBAPIError as error:
-                if is_passing(error):
-                    if wait is None:
-                        said = explain(error, self._engine.url)
-                        raise SinkError(f"{said} (tried {attempt} times); what was done is kept") from error
-                    time.sleep(wait)
-                elif group:
-                    self._isolate(group, events, error)
-                    return
-                else:
-                    raise SinkError(explain(error, self._engine.url)) from error
-        self._count(group)
+        try:
+            transact(self._engine, lambda connection: self._store(connection, group, events))
+        except DatabaseError as error:
+            raise SinkError(f"{error}; what was done is kept") from error
+        except sa.exc.DBAPIError as error:
+            if not group:
+                raise SinkError(explain(error, self._engine.url)) from error
+            self._isolate(group, events, error)
+        else:
+            self._count(group)
 
     def _isolate(self, group: Sequence[Outcome], events: list[dict[str, Any]], error: sa.exc.DBAPIError) -> None:
         """A group that the database refuses: halve it until the one file is found, and fail that file."""
@@ -206,25 +199,24 @@ class Sink:
         reason = error.orig.args[-1] if error.orig is not None and error.orig.args else error
         self._commit([Outcome(outcome.work, State.FAILED, error=f"the database refuses its result: {reason}")])
 
-    def _transaction(self, group: Sequence[Outcome], events: Sequence[Mapping[str, Any]]) -> None:
-        with writing(self._engine) as connection:
-            done = [outcome for outcome in group if outcome.state is State.DONE]
-            replaced = self._replace(connection, group)
-            _insert_rows(connection, group)
-            self._mark_done(connection, done)
-            bulk.update_rows(connection, t.call, {o.work.call_id: o.call for o in group if o.call}, self._batch_id)
-            moved = {o.work.row_id: {"ip": o.work.home} for o in group if o.work.moved and o.work.home}
-            rows = {o.work.row_id: o.file_row for o in group if o.file_row}
-            bulk.update_rows(connection, t.file_distribution, moved, self._batch_id)
-            bulk.update_rows(connection, t.file_distribution, rows, self._batch_id)
-            if self._scope is not None:
-                scopes.record(connection, self._scope, self._stage, group)
-            logs = [self._log(outcome) for outcome in group if outcome.state is not State.SKIPPED]
-            if logs:
-                bulk.insert_rows(connection, t.processing_logs, logs)
-            said = [*events, *replaced, *self._file_events(group), *self._progress_events(group)]
-            if said:
-                bulk.insert_rows(connection, t.batch_execution_log, said)
+    def _store(self, connection: sa.Connection, group: Sequence[Outcome], events: Sequence[Mapping[str, Any]]) -> None:
+        done = [outcome for outcome in group if outcome.state is State.DONE]
+        replaced = self._replace(connection, group)
+        _insert_rows(connection, group)
+        self._mark_done(connection, done)
+        bulk.update_rows(connection, t.call, {o.work.call_id: o.call for o in group if o.call}, self._batch_id)
+        moved = {o.work.row_id: {"ip": o.work.home} for o in group if o.work.moved and o.work.home}
+        rows = {o.work.row_id: o.file_row for o in group if o.file_row}
+        bulk.update_rows(connection, t.file_distribution, moved, self._batch_id)
+        bulk.update_rows(connection, t.file_distribution, rows, self._batch_id)
+        if self._scope is not None:
+            scopes.record(connection, self._scope, self._stage, group)
+        logs = [self._log(outcome) for outcome in group if outcome.state is not State.SKIPPED]
+        if logs:
+            bulk.insert_rows(connection, t.processing_logs, logs)
+        said = [*events, *replaced, *self._file_events(group), *self._progress_events(group)]
+        if said:
+            bulk.insert_rows(connection, t.batch_execution_log, said)
 
     def _replace(self, connection: sa.Connection, group: Sequence[Outcome]) -> list[dict[str, Any]]:
         """Make room for what is to be inserted; a reaudit says how much it replaced (seed 002, reaudit, step 3)."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import writing
+from cofi_dagster.database.transactions import transact
 from cofi_dagster.pipeline.batches import AUDIO_SUFFIXES, BatchError, Found
 from cofi_dagster.pipeline.pending import pending_works
 from cofi_dagster.pipeline.run import StageContext
@@ -58,13 +59,9 @@ class FileDistribution:
         """Insert the rows of new files, and set the batch's number of files."""
         batch_id = self._context.batch.id
         for start in range(0, len(new), _ROWS):
-            group = new[start : start + _ROWS]
-            with writing(self._context.engine) as connection:
-                files: list[dict[str, Any]] = [{"batchId": batch_id, "file": f.name, "bytes": f.size} for f in group]
-                connection.execute(t.file_distribution.insert(), files)
-                connection.execute(t.call.insert(), [{"batchId": batch_id, "audioName": f.name} for f in group])
-        with writing(self._context.engine) as connection:
-            connection.execute(t.batch_status.update().where(t.batch_status.c.id == batch_id).values(totalFiles=total))
+            transact(self._context.engine, partial(_insert, batch_id=batch_id, group=new[start : start + _ROWS]))
+        change = t.batch_status.update().where(t.batch_status.c.id == batch_id).values(totalFiles=total)
+        transact(self._context.engine, lambda connection: connection.execute(change))
 
     async def request(self, work: Work) -> Request:
         """Upload the file itself."""
@@ -76,6 +73,12 @@ class FileDistribution:
         return Outcome(
             work, State.DONE, file_row={"ip": work.home, "bytes": uploaded["bytes"], "sha256": uploaded["sha256"]}
         )
+
+
+def _insert(connection: sa.Connection, batch_id: int, group: list[Found]) -> None:
+    files: list[dict[str, Any]] = [{"batchId": batch_id, "file": f.name, "bytes": f.size} for f in group]
+    connection.execute(t.file_distribution.insert(), files)
+    connection.execute(t.call.insert(), [{"batchId": batch_id, "audioName": f.name} for f in group])
 
 
 def _fault(found: Found | None) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from cofi_dagster.database.engine import reading, writing
+import sqlalchemy as sa
+
+from cofi_dagster.database.engine import reading
+from cofi_dagster.database.transactions import transact
 from cofi_dagster.pipeline import triage_tables
 from cofi_dagster.pipeline.run import StageContext
 from cofi_dagster.pipeline.tracker import StageRun, Tracker
@@ -18,9 +21,12 @@ def run(context: StageContext, stage_run: StageRun, tracker: Tracker) -> None:
         calls = triage_tables.calls(connection, batch.id)
     tracker.set_total(stage_run, len(trades))
     matches = match(trades, calls, window_minutes=context.settings.triage_window_minutes)
-    with writing(context.engine) as connection:
+
+    def store(connection: sa.Connection) -> int:
         triage_tables.store(connection, batch.id, 1, matches.mappings, matches.audio_names)
-        without = triage_tables.settle_no_trade_answers(connection, batch)
+        return triage_tables.settle_no_trade_answers(connection, batch)
+
+    without = transact(context.engine, store)
     with_evidence = sum(name is not None for name in matches.audio_names.values())
     stage_run.done = len(trades)
     stage_run.metadata.update(

@@ -8,7 +8,8 @@ import pandas as pd
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import reading, writing
+from cofi_dagster.database.engine import reading
+from cofi_dagster.database.transactions import transact
 from cofi_dagster.pipeline import triage_tables
 from cofi_dagster.pipeline.pending import JOINED
 from cofi_dagster.pipeline.run import StageContext
@@ -30,9 +31,12 @@ def run(context: StageContext, stage_run: StageRun, tracker: Tracker) -> None:
         asked = _asked(connection, batch.id)
     tracker.set_total(stage_run, len(trades))
     refined = refine(trades, calls, mappings, said, window_minutes=context.settings.triage_window_minutes, asked=asked)
-    with writing(context.engine) as connection:
+
+    def store(connection: sa.Connection) -> int:
         triage_tables.store(connection, batch.id, 2, refined.mappings, refined.audio_names)
-        without = triage_tables.settle_no_trade_answers(connection, batch)
+        return triage_tables.settle_no_trade_answers(connection, batch)
+
+    without = transact(context.engine, store)
     stage_run.done = len(trades)
     verdicts = Counter(verdict or "undecided" for verdict in refined.verdicts.values())
     with_evidence = sum(name is not None for name in refined.audio_names.values())

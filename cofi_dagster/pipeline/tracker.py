@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading, writing
-from cofi_dagster.database.faults import patiently
+from cofi_dagster.database.transactions import inquire, transact
 from cofi_dagster.pipeline import lease, requests
 from cofi_dagster.pipeline.lease import LEASE_SECONDS, BatchBusy, Heartbeat, Holder
 from cofi_dagster.pipeline.requests import Wish
@@ -391,18 +391,10 @@ class Tracker:
     # -- transactions ----------------------------------------------------------------------------------------
 
     def _read(self, query: Callable[[sa.Connection], _T]) -> _T:
-        def run() -> _T:
-            with reading(self._engine) as connection:
-                return query(connection)
-
-        return patiently(run, self._engine.url)
+        return inquire(self._engine, query)
 
     def _write(self, change: Callable[[sa.Connection], _T]) -> _T:
-        def run() -> _T:
-            with writing(self._engine) as connection:
-                return change(connection)
-
-        return patiently(run, self._engine.url)
+        return transact(self._engine, change)
 
 
 def _shielded(write: Callable[[], None]) -> None:
