@@ -13,6 +13,7 @@ from cofi_dagster.database import bulk
 from cofi_dagster.database import tables as t
 from cofi_dagster.pipeline.batches import Batch
 from cofi_dagster.pipeline.questions import questionnaire, trade_questions
+from cofi_dagster.pipeline.status import CallStatus
 
 _TRADES = ("id", "orderId", "clientCode", "clientPhone", "orderTime", "symbol", "side", "quantity", "price")
 
@@ -66,14 +67,17 @@ def settle_no_trade_answers(connection: sa.Connection, batch: Batch) -> int:
     """Bring the answers ``No trade data found`` in line with the trades: one to each of the first three questions.
 
     A call that is no trade's evidence gets them, where the question has no answer yet; a call that has become
-    evidence loses them, to the history, so that LLM2 answers. Returns how many calls are without trade data.
+    evidence loses them, to the history, and is LLM2's to answer, again where it had answered the others already.
+    Returns how many calls are without trade data.
     """
     questions = trade_questions(questionnaire(connection, batch))
     call, trade, answer = t.call, t.trade_metadata, t.audit_answer
     is_evidence = sa.exists().where(trade.c.batchId == call.c.batchId, trade.c.audioName == call.c.audioName)
     mine = call.c.batchId == batch.id
     mapped = sa.select(call.c.id).where(mine, is_evidence)
-    _withdraw(connection, answer.c.callId.in_(mapped) & (answer.c.answer == NO_TRADE_DATA))
+    outdated = answer.c.callId.in_(mapped) & (answer.c.answer == NO_TRADE_DATA)
+    _ask_again(connection, batch, sa.select(answer.c.callId).where(outdated))
+    _withdraw(connection, outdated)
     without = sa.select(call.c.id).where(mine, ~is_evidence)
     for question in questions:
         answered = sa.exists().where(answer.c.callId == call.c.id, answer.c.questionId == question.id)
@@ -89,6 +93,20 @@ def settle_no_trade_answers(connection: sa.Connection, batch: Batch) -> int:
         connection.execute(answer.insert().from_select(columns, values))
     counted = sa.select(sa.func.count()).select_from(without.subquery())
     return int(connection.execute(counted).scalar_one())
+
+
+def _ask_again(connection: sa.Connection, batch: Batch, call_ids: sa.Select[tuple[int]]) -> None:
+    """Make calls whose audit is complete pending for LLM2."""
+    call, files = t.call, t.file_distribution
+    complete = sa.select(call.c.id, call.c.audioName).where(
+        call.c.batchId == batch.id, call.c.status == CallStatus.COMPLETE, call.c.id.in_(call_ids)
+    )
+    found = {call_id: name for call_id, name in connection.execute(complete)}
+    if not found:
+        return
+    connection.execute(call.update().where(call.c.id.in_(list(found))).values(status=CallStatus.AUDIT_DONE))
+    named = files.c.file.in_(list(found.values()))
+    connection.execute(files.update().where(files.c.batchId == batch.id, named).values(llm2Done=0))
 
 
 def _withdraw(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> None:

@@ -133,6 +133,26 @@ def test_a_call_without_a_trade_gets_three_answers_from_triaging_and_the_rest_fr
         assert len(by_triaging) == (3 if file == alone else 0)
 
 
+def test_a_call_that_becomes_evidence_after_its_audit_is_asked_again(
+    each_site: Opening, machines: FleetSimulator
+) -> None:
+    here = each_site(**machines.environment())
+    batch = here.make(3)
+    late = "call_000002.wav"
+    path = here.directory(batch) / "tradeMetadata.csv"
+    whole = path.read_text()
+    rewrite(path, lambda rows: [row for row in rows if row["clientCode"] != "C000002"])
+    here.run(batch)
+    assert first_three(here, batch, late) == [(NO_TRADE_DATA, "triaging")] * 3
+    path.write_text(whole)
+    here.execute(t.batch_status.update().values(trademetadataStatus=0))
+    here.run(batch)
+    assert here.status(batch) == "Completed"
+    assert {row["model"] for row in here.answers(batch)[late].values()} == {"simulator"}
+    assert len(here.answers(batch)[late]) == 20
+    assert here.calls(batch)[late]["status"] == "Complete"
+
+
 def test_a_call_that_is_only_weakly_matched_has_no_trade_data(each_site: Opening, machines: FleetSimulator) -> None:
     here = each_site(COFI_STAGES_DISABLED="triaging_step2", **machines.environment())
     batch = here.make(2)
