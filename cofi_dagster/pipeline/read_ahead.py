@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
+import sqlalchemy as sa
+
+from cofi_dagster.database.faults import patiently
+
 _CHUNK = 200
 
 T = TypeVar("T")
@@ -14,13 +18,15 @@ T = TypeVar("T")
 class ReadAhead(Generic[T]):
     """Values by key, loaded in chunks in the order in which they will be wanted; each is given out once.
 
-    ``load`` runs in a worker thread, for one chunk of keys at a time. Asking again for a key loads it again.
+    ``load`` reads from the database at ``url`` in a worker thread, one chunk of keys at a time; a fault of the database
+    that passes is waited out. Asking again for a key loads it again.
     """
 
-    def __init__(self, order: Sequence[int], load: Callable[[Sequence[int]], Mapping[int, T]]) -> None:
+    def __init__(self, order: Sequence[int], load: Callable[[Sequence[int]], Mapping[int, T]], url: sa.URL) -> None:
         self._order = order
         self._chunk_of = {key: index // _CHUNK for index, key in enumerate(order)}
         self._load = load
+        self._url = url
         self._chunks: dict[int, asyncio.Task[dict[int, T]]] = {}
 
     async def take(self, key: int) -> T:
@@ -44,4 +50,4 @@ class ReadAhead(Generic[T]):
         return self._chunks[number]
 
     async def _read(self, keys: Sequence[int]) -> dict[int, T]:
-        return dict(await asyncio.to_thread(self._load, keys))
+        return dict(await asyncio.to_thread(patiently, lambda: self._load(keys), self._url))

@@ -41,7 +41,7 @@ class Llm1:
         transcribed = t.call.c.status == CallStatus.TRANSCRIPT_DONE
         plan = plan_of(self._context, connection, transcribed, detail=lambda row: None)
         plan.works.sort(key=lambda work: -work.weight)
-        self._ahead = ReadAhead([work.call_id for work in plan.works], self._load)
+        self._ahead = ReadAhead([work.call_id for work in plan.works], self._load, self._context.engine.url)
         return plan
 
     def _load(self, call_ids: Sequence[int]) -> Mapping[int, list[Segment]]:

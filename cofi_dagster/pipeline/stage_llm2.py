@@ -66,7 +66,7 @@ class Llm2:
         plan.works.sort(key=lambda work: -work.weight)
         self._questions = questionnaire(connection, self._context.batch)
         self._files = {work.call_id: work.file for work in plan.works}
-        self._ahead = ReadAhead(list(self._files), self._load)
+        self._ahead = ReadAhead(list(self._files), self._load, self._context.engine.url)
         return plan
 
     def _load(self, call_ids: Sequence[int]) -> Mapping[int, _Call]:
