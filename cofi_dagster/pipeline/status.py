@@ -134,3 +134,11 @@ PHASE_WORDS: Mapping[StageStatus, str] = {**DOCUMENT_WORDS, StageStatus.IN_PROGR
 def document_word(state: BatchStatus) -> str:
     """A batch's word in seed 003's replies, which say ``processing`` where seed 004 says ``running``."""
     return "processing" if state is BatchStatus.RUNNING else str(state)
+
+
+def phase_word(status: StageStatus, batch: BatchStatus, error: str | None) -> str:
+    """A stage's word in seed 004's replies: one that a cancel stopped, or found paused, is ``cancelled``."""
+    stopped = status is StageStatus.PAUSED or (status is StageStatus.FAILED and error == CANCELLED.lower())
+    if batch is BatchStatus.CANCELLED and stopped:
+        return str(BatchStatus.CANCELLED)
+    return PHASE_WORDS[status]

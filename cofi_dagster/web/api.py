@@ -18,10 +18,12 @@ from cofi_dagster.adhoc.uploads import Upload, UploadRefused, UploadTooLarge
 from cofi_dagster.audit.questionnaire import DEFAULT_CATEGORY_MAPPING_ID, DEFAULT_PROCESS_ID
 from cofi_dagster.database.engine import DatabaseError, explain
 from cofi_dagster.pipeline.batches import BatchError
+from cofi_dagster.pipeline.control import Control
 from cofi_dagster.settings import Settings
 from cofi_dagster.web import models as m
 from cofi_dagster.web.batch_reads import BatchReads
 from cofi_dagster.web.call_reads import UnknownCall, call_reply
+from cofi_dagster.web.control_api import STATUS_CODES, DatabaseVerbs, Verbs, add_control
 from cofi_dagster.web.metrics import CONTENT_TYPE, metrics
 from cofi_dagster.web.receive import receive
 
@@ -72,8 +74,8 @@ def _may(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": m.Problem, "description": _TEXTS[code]} for code in (401, *codes, 429, 503)}
 
 
-def create_api(settings: Settings, engine: sa.Engine) -> FastAPI:
-    """The API on a database that is ready."""
+def create_api(settings: Settings, engine: sa.Engine, verbs: Verbs | None = None) -> FastAPI:
+    """The API on a database that is ready; ``verbs`` are a person's, with the Dagster runs that they mean."""
     app = FastAPI(
         title="COFI",
         description="Evidence for telephone orders: batches, audit uploads, reaudits. All times are UTC.",
@@ -84,6 +86,7 @@ def create_api(settings: Settings, engine: sa.Engine) -> FastAPI:
     _explain_errors(app, engine)
     _add_tasks(app, settings, engine)
     _add_batches(app, BatchReads(engine, settings), engine)
+    add_control(app, verbs or DatabaseVerbs(Control(engine, settings)))
     return app
 
 
@@ -261,6 +264,7 @@ _STATUS: dict[type[Exception], int] = {
     BatchError: 404,
     UnknownCall: 404,
     DatabaseError: 503,
+    **STATUS_CODES,
 }
 
 

@@ -11,21 +11,21 @@ import sqlalchemy as sa
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading
 from cofi_dagster.pipeline.pending import JOINED
+from cofi_dagster.pipeline.remaining import estimate
 from cofi_dagster.pipeline.standing import StageState, Standing, stages_of, standing
 from cofi_dagster.pipeline.status import (
     COMPLETED,
     DOCUMENT_WORDS,
-    PHASE_WORDS,
     BatchStatus,
     StageStatus,
     batch_state,
     document_word,
+    phase_word,
 )
 from cofi_dagster.settings import Settings
 from cofi_dagster.stages import STAGES, Stage
 from cofi_dagster.web import models as m
 
-_HISTORY = 20
 _BATCH = t.batch_status
 
 
@@ -46,7 +46,7 @@ class BatchReads:
         """
         with reading(self._engine) as connection:
             found = standing(connection, batch_id)
-            remaining = self._remaining(connection, found)
+            remaining = estimate(connection, self._settings, found).batch
         stages = [
             m.StageTiming(
                 name=state.stage.name,
@@ -63,7 +63,9 @@ class BatchReads:
             batch_id=batch_id,
             stages=stages,
             total_elapsed_seconds=elapsed,
-            estimated_remaining_seconds=remaining,
+            estimated_remaining_seconds=round(remaining.seconds, 1) if remaining else None,
+            estimated_remaining_low=round(remaining.low, 1) if remaining else None,
+            estimated_remaining_high=round(remaining.high, 1) if remaining else None,
         )
 
     def job_status(self, batch_id: int) -> m.JobStatusReply:
@@ -90,7 +92,7 @@ class BatchReads:
             metrics={"total_files": found.total_files, "calls": counts},
             started_at=_began(found),
             completed_at=_ended(found),
-            phase_details=[_phase(state) for state in shown],
+            phase_details=[_phase(state, found.state) for state in shown],
         )
 
     def document_status(self, batch_id: int) -> m.DocumentStatusReply:
@@ -160,8 +162,10 @@ class BatchReads:
         with reading(self._engine) as connection:
             dates = sa.select(_BATCH.c.batchDate).where(done).distinct().order_by(_BATCH.c.batchDate.desc()).limit(days)
             first = min(connection.execute(dates).scalars(), default=None)
+            if first is None:
+                return m.TrendsReply(days=[])
             query = sa.select(*columns).where(done, _BATCH.c.batchDate >= first)
-            rows = connection.execute(query).mappings().all() if first else []
+            rows = connection.execute(query).mappings().all()
         by_day: dict[str, list[Mapping[Any, Any]]] = {}
         for row in sorted(rows, key=lambda row: row["batchDate"]):
             by_day.setdefault(row["batchDate"].isoformat(), []).append(row)
@@ -209,27 +213,6 @@ class BatchReads:
             completed_at=max(ends, default=None) if is_over else None,
         )
 
-    def _remaining(self, connection: sa.Connection, found: Standing) -> float | None:
-        """Seconds that the batch will still take if its files take what those of the last batches took; or None."""
-        if found.state is not BatchStatus.RUNNING or not found.total_files:
-            return None
-        left = [state for state in found.gone_through(self._settings) if not state.is_ready]
-        past = sa.select(_BATCH).where(
-            _BATCH.c.status == COMPLETED, _BATCH.c.kind == found.kind, _BATCH.c.totalFiles > 0
-        )
-        rows = connection.execute(past.order_by(_BATCH.c.id.desc()).limit(_HISTORY)).mappings().all()
-        total = 0.0
-        for state in left:
-            shares = [s / row["totalFiles"] for row in rows if (s := _seconds(state.stage, row)) is not None]
-            if not shares:
-                return None
-            expected = found.total_files * sum(shares) / len(shares)
-            if state.status is StageStatus.IN_PROGRESS:
-                total += expected * (1 - state.progress / 100)
-            else:
-                total += expected
-        return round(total, 1)
-
 
 def _key(row: Any) -> str:
     mapping = row if isinstance(row, Mapping) else row._mapping
@@ -255,10 +238,10 @@ def _duration(state: StageState) -> float | None:
     return None if None in (state.started, state.ended) else (state.ended - state.started).total_seconds()
 
 
-def _phase(state: StageState) -> m.PhaseDetail:
+def _phase(state: StageState, batch: BatchStatus) -> m.PhaseDetail:
     return m.PhaseDetail(
         name=state.stage.name,
-        status=PHASE_WORDS[state.status],
+        status=phase_word(state.status, batch, state.error),
         progress=int(state.progress),
         items_processed=(state.total or 0) if state.is_ready and not state.ended_items else state.ended_items,
         items_total=state.total or 0,

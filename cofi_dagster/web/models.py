@@ -135,6 +135,8 @@ class TimingReply(BaseModel):
     stages: list[StageTiming]
     total_elapsed_seconds: float | None
     estimated_remaining_seconds: float | None
+    estimated_remaining_low: float | None = None
+    estimated_remaining_high: float | None = None
 
 
 class PhaseDetail(BaseModel):

@@ -15,8 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cofi_dagster.database.engine import connect
 from cofi_dagster.database.upgrade import ready
+from cofi_dagster.orchestration.control_jobs import Operator
+from cofi_dagster.orchestration.resources import TrackingResource
 from cofi_dagster.settings import Settings, current
 from cofi_dagster.web.api import PREFIXES, create_api
+from cofi_dagster.web.control_api import Verbs
 from cofi_dagster.web.gate import Gate
 from cofi_dagster.web.keys import Role, check_binding, keys_of
 from cofi_dagster.web.limits import Limits
@@ -45,15 +48,17 @@ def _is_cofis(path: str) -> bool:
     return any(path == prefix or path.startswith(prefix + "/") for prefix in PREFIXES)
 
 
-def create_app(settings: Settings, dagster_ui: ASGIApp, viewers_ui: ASGIApp | None = None) -> ASGIApp:
-    """COFI's API and the Dagster UI behind the gate.
+def create_app(
+    settings: Settings, dagster_ui: ASGIApp, viewers_ui: ASGIApp | None = None, verbs: Verbs | None = None
+) -> ASGIApp:
+    """COFI's API and the Dagster UI behind the gate; ``verbs`` are what a person may do to batches and their runs.
 
     Raises:
         DatabaseError: the database cannot be reached, or is too old.
     """
     engine = connect(settings)
     ready(engine)
-    api = Limits(create_api(settings, engine), settings.rate_limit_per_minute)
+    api = Limits(create_api(settings, engine, verbs), settings.rate_limit_per_minute)
     return Gate(Switch(api, dagster_ui, viewers_ui or dagster_ui), keys_of(settings))
 
 
@@ -76,8 +81,9 @@ def main(code_port: int) -> None:
             return app
 
         has_viewers = any(key.role is Role.VIEWER for key in keys_of(settings))
+        viewers_ui = ui(read_only=True) if has_viewers else None
         uvicorn.run(
-            create_app(settings, ui(read_only=False), ui(read_only=True) if has_viewers else None),
+            create_app(settings, ui(read_only=False), viewers_ui, Operator(instance, TrackingResource())),
             host=settings.web_host,
             port=settings.web_port,
             log_level="warning",
