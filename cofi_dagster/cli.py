@@ -292,8 +292,11 @@ def node(
 ) -> None:
     """Start the reference GPU node: every service on one port, with engines that run on this machine."""
     from cofi_dagster.node.server import serve
+    from cofi_dagster.web.keys import is_loopback
 
     settings = current()
+    if not is_loopback(host):
+        _say(f"{host} can be reached by others, and the machine protocol knows no keys: keep it on the machines' network")
     _say(f"reference node on http://{host}:{port}, Ctrl-C stops it")
     serve(host, port, settings.home.absolute() / "node", whisper_model_dir=settings.whisper_model_dir)
 

@@ -76,11 +76,12 @@ def check_binding(settings: Settings) -> None:
     Raises:
         SettingsError: the address is not a loopback one and ``COFI_API_KEYS`` is empty.
     """
-    if not keys_of(settings) and not _is_loopback(settings.web_host):
+    if not keys_of(settings) and not is_loopback(settings.web_host):
         raise SettingsError(f"COFI_WEB_HOST is {settings.web_host}, which others can reach: set COFI_API_KEYS first")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on this address."""
     if host == "localhost":
         return True
     try:
