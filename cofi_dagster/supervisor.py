@@ -29,12 +29,12 @@ def start_all(settings: Settings) -> None:
         SettingsError: the address needs keys and there are none.
         DatabaseError: the database cannot be brought to this version.
     """
-    from cofi_dagster.orchestration.instance import prepare_home
+    from cofi_dagster.orchestration.instance import make_storage
 
     check_binding(settings)
     for line in upgrade(connect(settings)):
         _say(line)
-    home = prepare_home(settings)
+    home = make_storage(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     with Children(settings) as children:

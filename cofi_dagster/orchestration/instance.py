@@ -37,6 +37,18 @@ def prepare_home(settings: Settings) -> Path:
     return home
 
 
+def make_storage(settings: Settings) -> Path:
+    """Make Dagster's home and its storage, before several processes open it at once; the home.
+
+    Two that make its SQLite files at the same moment leave one with two heads, and Dagster refuses it from then on.
+    """
+    home = prepare_home(settings)
+    with dg.DagsterInstance.get() as instance:
+        for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+            assert storage is not None
+    return home
+
+
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance of ``COFI_HOME``."""
