@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from cofi_dagster.cli import main
+from cofi_dagster.settings import current
 
 COFI = Path(sys.executable).with_name("cofi")
 SECONDS = 60
@@ -71,6 +74,29 @@ class CommandLine:
 def cofi(tmp_path: Path) -> CommandLine:
     """The command line on an installation of the test's own; its database is SQLite where no URL is given."""
     return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def quick_cofi(
+    cofi: CommandLine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Said]]:
+    """The command line in this process: for what is answered before any work begins."""
+
+    def run(*arguments: object, **settings: str) -> Said:
+        for name, value in {**cofi.settings, **settings}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["cofi", *map(str, arguments)])
+        monkeypatch.chdir(cofi.folder)
+        current.cache_clear()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        assert isinstance(end.value.code, int)
+        return Said(end.value.code, out, err)
+
+    yield run
+    current.cache_clear()
 
 
 @pytest.fixture
