@@ -14,7 +14,7 @@ from cofi_dagster.database.tables import batch_status
 from cofi_dagster.orchestration.jobs import BATCH_TAG, batch_pipeline
 from cofi_dagster.orchestration.partitions import BATCHES
 from cofi_dagster.orchestration.resources import TrackingResource
-from cofi_dagster.pipeline.batches import SUCCESS_MARK
+from cofi_dagster.pipeline.batches import SUCCESS_MARK, UPLOAD
 from cofi_dagster.settings import parse_batch_key
 
 
@@ -93,9 +93,11 @@ def _look(directory: Path) -> Arrival:
     return Arrival(directory.name, False, max(*times, directory.stat().st_mtime) if times else None)
 
 
-def known_keys(engine: sa.Engine) -> set[str]:
-    """The keys of all batches."""
+def known_keys(engine: sa.Engine, kind: str | None = None) -> set[str]:
+    """The keys of all batches, or of those of a kind."""
     query = sa.select(batch_status.c.batchDate, batch_status.c.batchNumber)
+    if kind is not None:
+        query = query.where(batch_status.c.kind == kind)
     with reading(engine) as connection:
         return {f"{day.isoformat()}_{number}" for day, number in connection.execute(query)}
 
@@ -117,6 +119,9 @@ def batch_directory_sensor(
     except OSError as error:
         yield dg.SkipReason(f"the batch root {settings.batches} cannot be read: {error.strerror}")
         return
+    for key in sorted(known_keys(tracking.engine, UPLOAD)):
+        if (settings.batches / key).is_dir():
+            context.log.error("batch directory %s has the key of an upload: give it the next free number", key)
     for unreadable in listing.unreadable:
         context.log.error("batch directory cannot be read: %s", unreadable)
     keys = new_batches(listing, known, time.time(), settings.batch_quiet_seconds)
