@@ -9,6 +9,7 @@ import dagster as dg
 
 from cofi_dagster.orchestration.adhoc_jobs import audit_upload, reaudit_job
 from cofi_dagster.orchestration.adhoc_sensors import audit_upload_sensor, reaudit_sensor
+from cofi_dagster.orchestration.alert_sensors import alert_checks, alert_sensor
 from cofi_dagster.orchestration.assets import stage_assets
 from cofi_dagster.orchestration.control_jobs import batch_control, batch_launch_sensor
 from cofi_dagster.orchestration.jobs import batch_pipeline
@@ -22,11 +23,13 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
     resources = {"tracking": TrackingResource(), "fleet": FleetResource(), **(resource_overrides or {})}
     return dg.Definitions(
         assets=stage_assets(),
+        asset_checks=[alert_checks],
         jobs=[batch_pipeline, batch_control, audit_upload, reaudit_job],
         sensors=[
             batch_directory_sensor,
             batch_launch_sensor,
             dead_run_sensor,
+            alert_sensor,
             audit_upload_sensor,
             reaudit_sensor,
         ],

@@ -11,6 +11,7 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -177,6 +178,59 @@ class Settings(BaseSettings):
         0.5, gt=0, alias="COFI_COMMIT_SECONDS", description="Longest time that a finished file waits for its commit."
     )
 
+    # -- alerts ----------------------------------------------------------------------------------------------
+    alert_stage_minutes: Words = Field(
+        (),
+        alias="COFI_ALERT_STAGE_MINUTES",
+        description="Minutes that a stage may take before there is an alert, as `stage=minutes,…`; empty: none.",
+    )
+    alert_slower_than_history: float = Field(
+        1.5,
+        ge=0,
+        alias="COFI_ALERT_SLOWER_THAN_HISTORY",
+        description="Alert when a stage takes more than so many times what it took for batches of similar size; "
+        "0: never.",
+    )
+    alert_stuck_minutes: float = Field(
+        15.0,
+        ge=0,
+        alias="COFI_ALERT_STUCK_MINUTES",
+        description="Alert when a stage at work has done no file for so many minutes; 0: never.",
+    )
+    alert_failure_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        alias="COFI_ALERT_FAILURE_SHARE",
+        description="Alert when more than this share of a stage's files have failed; 1: never.",
+    )
+    alert_done_by: str = Field(
+        "",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$",
+        alias="COFI_ALERT_DONE_BY",
+        description="Time of day, `HH:MM`, by which a batch must be completed: the first one after it arrived; empty: "
+        "none.",
+    )
+    time_zone: str = Field(
+        "Asia/Kolkata", alias="COFI_TIME_ZONE", description="Time zone of `COFI_ALERT_DONE_BY`, by its IANA name."
+    )
+    alert_webhook_url: SecretStr | None = Field(
+        None, alias="COFI_ALERT_WEBHOOK_URL", description="Slack-compatible webhook that alerts are sent to."
+    )
+    alert_email_to: Words = Field(
+        (), alias="COFI_ALERT_EMAIL_TO", description="Addresses that alerts are mailed to, comma-separated."
+    )
+    alert_email_from: str = Field("cofi@localhost", alias="COFI_ALERT_EMAIL_FROM", description="Sender of the mails.")
+    smtp_host: str = Field("localhost", alias="COFI_SMTP_HOST", description="Mail server.")
+    smtp_port: Port = Field(25, alias="COFI_SMTP_PORT", description="Its port.")
+    smtp_tls: Literal["none", "starttls", "tls"] = Field(
+        "none", alias="COFI_SMTP_TLS", description="How the connection to the mail server is encrypted."
+    )
+    smtp_user: str = Field("", alias="COFI_SMTP_USER", description="User at the mail server; empty: no login.")
+    smtp_password: SecretStr | None = Field(
+        None, alias="COFI_SMTP_PASSWORD", description="Password at the mail server."
+    )
+
     # -- the pages and the API -------------------------------------------------------------------------------
     web_host: str = Field("127.0.0.1", alias="COFI_WEB_HOST", description="Address that `cofi up` listens on.")
     web_port: Port = Field(3000, alias="COFI_WEB_PORT", description="Port that `cofi up` listens on.")
@@ -216,6 +270,8 @@ class Settings(BaseSettings):
         "languages",
         "call_csv_columns",
         "trade_csv_columns",
+        "alert_stage_minutes",
+        "alert_email_to",
         "api_keys",
         mode="before",
     )
@@ -229,6 +285,8 @@ class Settings(BaseSettings):
         "dagster_database_url",
         "batch_root",
         "whisper_model_dir",
+        "alert_webhook_url",
+        "smtp_password",
         mode="before",
     )
     @classmethod
@@ -251,6 +309,24 @@ class Settings(BaseSettings):
         for pair in value:
             if not all(part.strip() for part in pair.partition("=")[::2]):
                 raise ValueError(f"'{pair}' is not of the form theirs=ours")
+        return value
+
+    @field_validator("alert_stage_minutes")
+    @classmethod
+    def _minutes_of_stages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            name, _, minutes = pair.partition("=")
+            if name not in stages.BY_NAME or not minutes.replace(".", "", 1).isdecimal():
+                raise ValueError(f"'{pair}' is not of the form stage=minutes")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"'{value}' is no time zone, e.g. Asia/Kolkata") from None
         return value
 
     @model_validator(mode="after")

@@ -421,6 +421,7 @@ class Dispatch:
         lane.aside_since = asyncio.get_running_loop().time()
         self.summary.set_aside.append(f"{lane.endpoint.name}: {lane.last_trouble}")
         self._sink.machine_aside(lane.endpoint.name, lane.last_trouble)
+        self._pace.set_aside(lane.endpoint.name, lane.last_trouble)
         task = asyncio.create_task(self._probe(lane))
         self._probes.add(task)
         task.add_done_callback(self._ended)
@@ -437,6 +438,7 @@ class Dispatch:
                 lane.troubles = 0
                 lane.limit = 1.0
                 self._sink.machine_back(lane.endpoint.name)
+                self._pace.back(lane.endpoint.name)
                 return
 
     def _check_fleet(self) -> None:

@@ -40,6 +40,7 @@ class Pace:
         self.audio_done = 0.0
         self.in_flight = 0
         self._machines: dict[str, int] = {}
+        self._aside: dict[str, str] = {}
         self._started_sum = 0.0
         self._spent = 0.0
         self._answers = 0
@@ -73,6 +74,18 @@ class Pace:
         self.audio_left -= length
         self.files_done += 1
         self.audio_done += length
+
+    def set_aside(self, machine: str, reason: str) -> None:
+        """A machine gets nothing more until it is back."""
+        self._aside = {**self._aside, machine: reason}
+
+    def back(self, machine: str) -> None:
+        """A machine that was set aside is back."""
+        self._aside = {name: reason for name, reason in self._aside.items() if name != machine}
+
+    def aside(self) -> dict[str, str]:
+        """The machines that are set aside, and why."""
+        return self._aside
 
     def machines(self) -> dict[str, int]:
         """Requests in flight by machine."""

@@ -16,6 +16,7 @@ from cofi_dagster.pipeline.status import StageStatus
 from cofi_dagster.stages import Stage
 
 TERMINATED = "terminated"
+_SAY_SECONDS = 5.0
 
 
 class StageRefused(RuntimeError):
@@ -64,6 +65,8 @@ class StageRun:
     _began: float = 0.0
     _before: StageState | None = None
     _said: tuple[int, int, int] | None = None
+    _said_at: float = 0.0
+    _moved_at: float = 0.0
 
     def begin(self, before: StageState) -> None:
         """The stage begins: time counts from here, on top of what earlier runs of it took."""
@@ -88,15 +91,23 @@ class StageRun:
             self._heeds[wish]()
 
     def progress(self) -> dict[str, Any] | None:
-        """Columns of ``stageDetail`` that say how far the stage is; None where nothing moved."""
+        """Columns of ``stageDetail`` that say how far the stage is; None where there is nothing new to say."""
         if self.tally is None or self.pace is None:
             return None
+        now = self.clock()
         counts = (self.tally.done, self.tally.failed, self.tally.skipped)
-        if counts == self._said and not self.pace.in_flight:
+        if counts == self._said and now - self._said_at < _SAY_SECONDS:
             return None
-        self._said = counts
-        remaining = self.pace.remaining(self.clock())
-        pace = {"left": self.pace.files_left, "inFlight": self.pace.machines()}
+        self._said_at = now
+        if counts != self._said:
+            self._said, self._moved_at = counts, now
+        pace: dict[str, Any] = {
+            "left": self.pace.files_left,
+            "inFlight": self.pace.machines(),
+            "aside": self.pace.aside(),
+        }
+        pace["idle"] = now - self._moved_at
+        remaining = self.pace.remaining(now)
         if remaining is not None:
             pace |= {"seconds": remaining.seconds, "low": remaining.low, "high": remaining.high}
         return {**_counts(*counts), **self._worked(), "pace": pace, "paceAt": t.utcnow()}

@@ -41,7 +41,7 @@ def test_each_asset_says_what_it_is_and_where_it_belongs(defs: dg.Definitions) -
         assert node.group_name in {"intake", "records", "audio", "speech_and_audit"}
         assert node.partitions_def == dg.DynamicPartitionsDefinition(name="batches")
         assert node.pools == ({f"cofi_{stage.service}"} if stage.service else set())
-        assert {key.name for key in node.check_keys} == {"all_files_accounted_for", "failure_share"}
+        assert {key.name for key in node.check_keys} == {"all_files_accounted_for", "failure_share", "no_open_alerts"}
 
 
 def test_the_pipelines_job_has_all_stages_and_runs_in_its_own_process(defs: dg.Definitions) -> None:
