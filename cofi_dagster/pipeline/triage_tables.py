@@ -15,6 +15,7 @@ from cofi_dagster.pipeline.batches import Batch
 from cofi_dagster.pipeline.questions import questionnaire, trade_questions
 from cofi_dagster.pipeline.status import CallStatus
 
+_ROWS = 5000
 _TRADES = ("id", "orderId", "clientCode", "clientPhone", "orderTime", "symbol", "side", "quantity", "price")
 
 
