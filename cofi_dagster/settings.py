@@ -251,8 +251,8 @@ class Settings(BaseSettings):
         600,
         ge=0,
         alias="COFI_RATE_LIMIT_PER_MINUTE",
-        description="Most changing requests a minute of one key (without keys: of one address), and a tenth of the most "
-        "reading ones; 0: no limit.",
+        description="Most changing requests a minute of one key (without keys: of one address); ten times as many may "
+        "read. 0: no limit.",
     )
 
     # -- the reference node ----------------------------------------------------------------------------------
