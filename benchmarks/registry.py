@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks import growth, overhead, restart, utilisation, wire
+from benchmarks import bulk, growth, overhead, restart, utilisation, wire
 from benchmarks.measure import Measure
 
-MEASURES: tuple[Measure, ...] = (wire.MEASURE, overhead.MEASURE, utilisation.MEASURE, growth.MEASURE, restart.MEASURE)
+MEASURES: tuple[Measure, ...] = (
+    wire.MEASURE,
+    overhead.MEASURE,
+    utilisation.MEASURE,
+    growth.MEASURE,
+    restart.MEASURE,
+    bulk.MEASURE,
+)
 BY_NAME: dict[str, Measure] = {measure.name: measure for measure in MEASURES}
