@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,6 +18,9 @@ from sqlalchemy import event
 
 from cofi_dagster.database.column_types import MYSQL
 from cofi_dagster.settings import Settings, SettingsError
+
+# A connection that is lost is met, and said in one sentence, where it was used: the pool's own traceback adds nothing.
+logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 
 _CONNECT_SECONDS = 10
 _SQLITE_WAIT_MS = 60_000
