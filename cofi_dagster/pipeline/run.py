@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 import uvloop
 
-from cofi_dagster.database.engine import DatabaseError, explain, reading
+from cofi_dagster.database.engine import DatabaseError, explain
+from cofi_dagster.database.transactions import inquire
 from cofi_dagster.fleet.client import FleetClient
 from cofi_dagster.fleet.endpoints import Endpoint, NoFleet
 from cofi_dagster.pipeline import batches
@@ -144,8 +145,7 @@ class Pipeline:
             return all(ended is None or mine.ended is None or ended <= mine.ended for ended in before)
         if stage.kind is Kind.TABLE:
             return True
-        with reading(self.engine) as connection:
-            plan = _module(stage).make(context).plan(connection)
+        plan = inquire(self.engine, _module(stage).make(context).plan)
         return not plan.works and not plan.decided
 
     def _work(self, context: StageContext, run: StageRun) -> None:
@@ -174,8 +174,7 @@ def _fill(report: StageReport, run: StageRun) -> None:
 def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage: FileStage) -> Tally:
     """Send a stage's pending files over the fleet and commit what comes back; how many ended how."""
     settings = context.settings
-    with reading(context.engine) as connection:
-        plan = file_stage.plan(connection)
+    plan = inquire(context.engine, file_stage.plan)
     if context.scope is None:
         pipeline.tracker.set_total(run, plan.total)
     tally = Tally(plan.total, done=plan.done, skipped=plan.skipped, sent=len(plan.works))
