@@ -14,6 +14,8 @@ from dataclasses import dataclass
 _ENOUGH = 12
 _SYSTEMATIC = 0.05
 _NINETY_PERCENT = 1.64
+_SHORTEST = 1.0
+"""Seconds of audio below which a file counts as this long: a fit by relative error needs a floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Pace:
         self._started_sum = 0.0
         self._spent = 0.0
         self._answers = 0
-        self._x = self._xx = self._y = self._xy = self._yy = 0.0
+        self._took = self._heard = 0.0
+        self._w = self._wx = self._wy = self._wxx = self._wxy = self._wyy = 0.0
 
     def begun(self, machine: str, now: float) -> None:
         """A request goes out."""
@@ -62,11 +65,15 @@ class Pace:
     def answered(self, length: float, seconds: float) -> None:
         """A file of that length was answered after so many seconds."""
         self._answers += 1
-        self._x += length
-        self._xx += length * length
-        self._y += seconds
-        self._yy += seconds * seconds
-        self._xy += length * seconds
+        self._took += seconds
+        self._heard += length
+        weight = 1.0 / max(length, _SHORTEST) ** 2
+        self._w += weight
+        self._wx += weight * length
+        self._wy += weight * seconds
+        self._wxx += weight * length * length
+        self._wxy += weight * length * seconds
+        self._wyy += weight * seconds * seconds
 
     def finished(self, length: float) -> None:
         """A file has its outcome, whichever."""
@@ -98,7 +105,7 @@ class Pace:
         if self._answers < _ENOUGH or self.in_flight < 1:
             return None
         base, slope, spread = self._fit()
-        useful = min(1.0, self._y / self._spent) if self._spent else 1.0
+        useful = min(1.0, self._took / self._spent) if self._spent else 1.0
         under_way = max(0.0, self.in_flight * now - self._started_sum)
         whole = base * self.files_left + slope * max(0.0, self.audio_left)
         left = max(whole - under_way, 0.1 * whole / max(self.files_left, 1) * self.in_flight)
@@ -108,11 +115,17 @@ class Pace:
         return Remaining(seconds, seconds * (1 - share), seconds * (1 + share))
 
     def _fit(self) -> tuple[float, float, float]:
-        """Seconds per request as ``a + b × length``, neither below 0, and the standard deviation around that."""
-        n, mean_x, mean_y = self._answers, self._x / self._answers, self._y / self._answers
-        var_x = self._xx / n - mean_x * mean_x
-        var_y = max(0.0, self._yy / n - mean_y * mean_y)
-        slope = (self._xy / n - mean_x * mean_y) / var_x if var_x > 1e-9 * max(1.0, mean_x * mean_x) else 0.0
+        """Seconds per request as ``a + b × length``, neither below 0, and the standard deviation around that.
+
+        Least squares of the relative error: a long file's seconds scatter as much more as it is longer.
+        """
+        mean_x, mean_y = self._wx / self._w, self._wy / self._w
+        var_x = max(0.0, self._wxx / self._w - mean_x * mean_x)
+        slope = 0.0
+        if var_x > 1e-9 * max(1.0, mean_x * mean_x):
+            slope = (self._wxy / self._w - mean_x * mean_y) / var_x
         slope = min(max(slope, 0.0), mean_y / mean_x if mean_x else 0.0)
-        unexplained = max(0.0, var_y - slope * slope * max(0.0, var_x))
-        return mean_y - slope * mean_x, slope, math.sqrt(unexplained)
+        base = mean_y - slope * mean_x
+        scale = self._took / max(1e-9, base * self._answers + slope * self._heard)
+        var_y = max(0.0, self._wyy / self._w - mean_y * mean_y)
+        return base * scale, slope * scale, math.sqrt(max(0.0, var_y - slope * slope * var_x))

@@ -1,0 +1,1 @@
+"""Tests of how batches stand: steps, pause and cancel, dead runs, time remaining, alerts."""
