@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from dagster_mysql import DagsterMySQLStorage
 
 from cofi_dagster.database.engine import DatabaseError, connect, explain, server_url
 from cofi_dagster.settings import Settings, current
@@ -94,6 +93,8 @@ def open_storage(settings: Settings, inst_data: ConfigurableClassData | None = N
     if url is None:
         home = os.environ.get("DAGSTER_HOME") or str(settings.dagster_home)
         return DagsterSqliteStorage.from_local(home, inst_data)
+    from dagster_mysql import DagsterMySQLStorage  # 0.2 s that SQLite has no use for
+
     with _locked(url) as connection:
         _check_is_ours(connection, url)
         storage = DagsterMySQLStorage(url.render_as_string(hide_password=False), inst_data)

@@ -31,8 +31,8 @@ RE_EXECUTE = """mutation($of: ReexecutionParams!){launchRunReexecution(reexecuti
   __typename ... on LaunchRunSuccess{run{runId}}}}"""
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Wait until the condition holds; what it returned."""
+def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    """Wait until the condition holds, on a busy machine too; what it returned."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it did not happen"
@@ -135,6 +135,7 @@ def assert_that_only_the_key_opens(up: Up) -> None:
             assert up.status(path, **headers) == 200
 
 
+@pytest.mark.timeout(400)
 def test_an_installation_lives_through_arrivals_terminations_and_deaths(
     up: Up, site: Site, root: Path, slow_fleet: FleetSimulator
 ) -> None:
@@ -170,7 +171,7 @@ def test_an_installation_lives_through_arrivals_terminations_and_deaths(
     (run,) = up.runs(SECOND)
     os.kill(int(run["tags"]["cofi/pid"]), signal.SIGKILL)
     slow_fleet.clear_faults()
-    until(lambda: up.has_ended(SECOND, "SUCCESS", 2), 90)
+    until(lambda: up.has_ended(SECOND, "SUCCESS", 2))
     assert up.runs(SECOND)[1]["status"] == "FAILURE"
     assert site.status(2) == "Completed"
     assert [event["stage"] for event in site.events(2, "run_lost")] == ["ivr"]
