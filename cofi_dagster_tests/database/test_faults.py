@@ -16,7 +16,7 @@ from cofi_dagster.database import faults
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import connect, writing
 from cofi_dagster.database.transactions import transact
-from cofi_dagster.database.upgrade import upgrade
+from cofi_dagster.database.upgrade import missing, ready, upgrade
 from cofi_dagster.pipeline.progress import Tally, Unwatched
 from cofi_dagster.pipeline.sink import Sink, SinkError, SinkSettings
 from cofi_dagster.pipeline.tracker import Tracker
@@ -25,6 +25,7 @@ from cofi_dagster.settings import Settings
 from cofi_dagster.stages import BY_NAME
 from cofi_dagster_tests.database.conftest import Open
 from cofi_dagster_tests.database.own_server import LossyWire, OwnServer
+from cofi_dagster_tests.database.servers import ROOT
 
 FILES = 400
 GROUP = 20
@@ -356,3 +357,26 @@ def test_a_transaction_that_the_server_undoes_leaves_nothing(own: OwnServer, pla
         log_twice()
     with place.connect() as connection:
         assert connection.execute(sa.select(t.batch_execution_log)).all() == []
+
+
+def test_the_grants_of_the_operator_s_page_are_enough(own: OwnServer, opened: Open) -> None:
+    """The first line of them to work, with the second to upgrade."""
+    page = (ROOT / "docs" / "database.md").read_text("utf-8")
+    own.administer("CREATE DATABASE small CHARACTER SET utf8mb4")
+    own.administer("CREATE USER 'clerk'@'%'")
+    work, change = [
+        line.split(" ON ")[0] for line in page.splitlines() if line.startswith("GRANT") and "cofi.*" in line
+    ]
+    for grant in (work, change):
+        own.administer(f"{grant} ON small.* TO 'clerk'@'%'")
+    engine = opened(own.url().replace("cofi@", "clerk@").replace("/cofi?", "/small?"))
+    upgrade(engine)
+    own.administer(f"{change.replace('GRANT', 'REVOKE')} ON small.* FROM 'clerk'@'%'")
+    engine.dispose()
+    ready(engine)
+    assert missing(engine) == []
+    transact(
+        engine, lambda connection: connection.execute(t.batch_execution_log.insert().values(batchId=1, eventType="x"))
+    )
+    with pytest.raises(sa.exc.OperationalError, match="denied"), writing(engine) as connection:
+        connection.exec_driver_sql("DROP TABLE batchStatus")
