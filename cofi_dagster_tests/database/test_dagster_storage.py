@@ -29,7 +29,7 @@ from cofi_dagster_tests.fleet_simulator import FleetSimulator
 from cofi_dagster_tests.mariadb import MariaDB
 
 COFI = Path(sys.executable).with_name("cofi")
-PATIENCE = 90
+PATIENCE = 200
 BIG = 300_000
 
 
@@ -175,6 +175,7 @@ def test_another_kind_of_database_is_refused(settings: Callable[..., Settings]) 
 # -- the whole path ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(300)
 def test_a_batch_completes_with_everything_on_mariadb(
     on_server: Settings, quick_fleet: FleetSimulator, opened: Open
 ) -> None:
@@ -200,6 +201,7 @@ def test_a_batch_completes_with_everything_on_mariadb(
     assert (int(flags), [tuple(row) for row in runs], places) == (12, [("SUCCESS", 1)], ["2026-01-15_1"])
 
 
+@pytest.mark.timeout(300)
 def test_the_sensor_takes_a_batch_to_its_end_with_everything_on_mariadb(
     on_server: Settings, quick_fleet: FleetSimulator, opened: Open, free_port: Callable[[], int], tmp_path: Path
 ) -> None:
