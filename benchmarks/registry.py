@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bulk, growth, overhead, restart, utilisation, wire
+from benchmarks import bulk, growth, overhead, pages, remaining, restart, tracking, utilisation, wire
 from benchmarks.measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
@@ -12,5 +12,8 @@ MEASURES: tuple[Measure, ...] = (
     growth.MEASURE,
     restart.MEASURE,
     bulk.MEASURE,
+    tracking.MEASURE,
+    pages.MEASURE,
+    remaining.MEASURE,
 )
 BY_NAME: dict[str, Measure] = {measure.name: measure for measure in MEASURES}

@@ -48,12 +48,14 @@ class Estimate:
     stages: Mapping[str, Remaining | None] = field(default_factory=dict)
 
 
-def estimate(connection: sa.Connection, settings: Settings, found: Standing) -> Estimate:
-    """Seconds that a running batch will still take, from now."""
+def estimate(
+    connection: sa.Connection, settings: Settings, found: Standing, past: Sequence[Past] | None = None
+) -> Estimate:
+    """Seconds that a running batch will still take, from now; ``past``: the history, where the caller has it."""
     if found.state is not BatchStatus.RUNNING:
         return Estimate(None)
     left = [state for state in found.gone_through(settings) if not state.is_ready]
-    past = history(connection, found)
+    past = history(connection, found) if past is None else past
     stages = {state.stage.name: _of_stage(found, state, past) for state in left}
     known = [one for one in stages.values() if one is not None]
     return Estimate(_sum(known) if len(known) == len(stages) else None, stages)

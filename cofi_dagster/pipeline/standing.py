@@ -73,6 +73,7 @@ class Standing:
     """A batch and its stages at one moment; ``now`` is the database's clock then."""
 
     batch_id: int
+    key: str
     word: str
     kind: str
     total_files: int
@@ -126,6 +127,7 @@ def standing(connection: sa.Connection, batch_id: int, *, lock: bool = False) ->
     details = {detail["stage"]: detail for detail in connection.execute(chosen).mappings()}
     return Standing(
         batch_id,
+        f"{row['batchDate'].isoformat()}_{row['batchNumber']}",
         row["status"] or PENDING,
         row["kind"] or "batch",
         row["totalFiles"] or 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading
 from cofi_dagster.pipeline.pending import JOINED
-from cofi_dagster.pipeline.remaining import estimate
+from cofi_dagster.pipeline.remaining import Past, estimate, history
 from cofi_dagster.pipeline.standing import StageState, Standing, stages_of, standing
 from cofi_dagster.pipeline.status import (
     COMPLETED,
@@ -26,6 +27,7 @@ from cofi_dagster.settings import Settings
 from cofi_dagster.stages import STAGES, Stage
 from cofi_dagster.web import models as m
 
+_HISTORY_SECONDS = 60.0
 _BATCH = t.batch_status
 
 
@@ -35,6 +37,7 @@ class BatchReads:
     def __init__(self, engine: sa.Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
+        self._history: dict[str, tuple[float, list[Past] | None]] = {}
 
     # -- one batch -----------------------------------------------------------------------------------------------
 
@@ -46,7 +49,7 @@ class BatchReads:
         """
         with reading(self._engine) as connection:
             found = standing(connection, batch_id)
-            remaining = estimate(connection, self._settings, found).batch
+            remaining = estimate(connection, self._settings, found, self._past(connection, found)).batch
         stages = [
             m.StageTiming(
                 name=state.stage.name,
@@ -76,14 +79,13 @@ class BatchReads:
         """
         with reading(self._engine) as connection:
             found = standing(connection, batch_id)
-            batch = connection.execute(sa.select(_BATCH).where(_BATCH.c.id == batch_id)).one()
             calls = sa.select(t.call.c.status, sa.func.count()).where(t.call.c.batchId == batch_id)
             counts = {status: count for status, count in connection.execute(calls.group_by(t.call.c.status))}
         shown, error, current = self._shown(found), _error(found), self._current(found)
         return m.JobStatusReply(
             job_id=str(batch_id),
             batch_id=batch_id,
-            batch=_key(batch),
+            batch=found.key,
             status=found.state.value,
             phase=current,
             progress=self._progress(found),
@@ -122,15 +124,15 @@ class BatchReads:
         """
         files, call = t.file_distribution.c, t.call.c
         flags = [stage for stage in STAGES if stage.done_flag]
-        chosen = (
-            (files.batchId == batch_id) if status is None else (files.batchId == batch_id) & (call.status == status)
-        )
+        chosen = (call.batchId == batch_id) if status is None else (call.batchId == batch_id) & (call.status == status)
+        named = sa.select(call.audioName).where(chosen).order_by(call.audioName).limit(limit).offset(offset)
         columns = [call.id, files.file, files.ip, call.status, call.lang, call.audioDuration]
         query = sa.select(*columns, *(files[stage.done_flag or ""] for stage in flags)).select_from(JOINED)
         with reading(self._engine) as connection:
             standing(connection, batch_id)
-            total = connection.execute(sa.select(sa.func.count()).select_from(JOINED).where(chosen)).scalar_one()
-            page = query.where(chosen).order_by(files.file).limit(limit).offset(offset)
+            total = connection.execute(_count_files(batch_id, status)).scalar_one()
+            names = list(connection.execute(named).scalars())
+            page = query.where(files.batchId == batch_id, files.file.in_(names)).order_by(files.file)
             rows = connection.execute(page).mappings().all()
             errors = _newest_errors(connection, [row["id"] for row in rows])
         return m.FilesReply(batch_id=batch_id, total=total, files=[_file(row, flags, errors) for row in rows])
@@ -148,11 +150,11 @@ class BatchReads:
 
     def statistics(self) -> m.StatisticsReply:
         """Seed 003: of each stage how many batches stand where."""
-        columns = [c for s in STAGES for c in (s.status_column, s.start_column, s.end_column)]
+        view = sa.text("SELECT * FROM vw_stage_statistics")
         with reading(self._engine) as connection:
             now = connection.execute(sa.select(sa.type_coerce(t.utcnow(), sa.DateTime()))).scalar_one()
-            rows = connection.execute(sa.select(*(_BATCH.c[name] for name in columns))).mappings().all()
-        return m.StatisticsReply(timestamp=now, stages={stage.name: _counts(stage, rows) for stage in STAGES})
+            rows = {row["stage_name"]: row for row in connection.execute(view).mappings()}
+        return m.StatisticsReply(timestamp=now, stages={s.name: _counts(s, rows[s.name]) for s in STAGES})
 
     def trends(self, days: int) -> m.TrendsReply:
         """The last days on which batches were completed, oldest first."""
@@ -170,6 +172,15 @@ class BatchReads:
         for row in sorted(rows, key=lambda row: row["batchDate"]):
             by_day.setdefault(row["batchDate"].isoformat(), []).append(row)
         return m.TrendsReply(days=[_day(day, its) for day, its in by_day.items()])
+
+    def _past(self, connection: sa.Connection, found: Standing) -> list[Past]:
+        """The batches of the past that an estimate rests on, read once a minute: they change no more."""
+        now = time.monotonic()
+        at, past = self._history.get(found.kind, (0.0, None))
+        if past is None or now - at > _HISTORY_SECONDS:
+            past = history(connection, found)
+            self._history[found.kind] = (now, past)
+        return past
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -276,16 +287,15 @@ def _seconds(stage: Stage, row: Mapping[Any, Any]) -> float | None:
     return None if None in (start, end) else float((end - start).total_seconds())
 
 
-def _counts(stage: Stage, rows: Sequence[Mapping[Any, Any]]) -> m.StageCounts:
-    counts = dict.fromkeys(("pending", "processing", "completed", "failed", "skipped"), 0)
-    durations = []
-    for row in rows:
-        word = DOCUMENT_WORDS[StageStatus(_word(stage, row))]
-        counts["pending" if word == "paused" else word] += 1
-        if word == "completed" and (seconds := _seconds(stage, row)) is not None:
-            durations.append(seconds)
-    average = round(sum(durations) / len(durations), 3) if durations else None
-    return m.StageCounts(**counts, avg_duration=average)
+def _counts(stage: Stage, row: Mapping[Any, Any]) -> m.StageCounts:
+    """The view's counts; a stage whose column is 0/1 is completed or pending (decision 30)."""
+    words = ("pending", "processing", "completed", "failed", "skipped")
+    counts = {word: int(row[f"{word}_count"]) for word in words}
+    if stage.status_is_flag:
+        undone = sum(count for word, count in counts.items() if word != "completed")
+        counts = {**dict.fromkeys(words, 0), "completed": counts["completed"], "pending": undone}
+    average = row["avg_duration_seconds"]
+    return m.StageCounts(**counts, avg_duration=None if average is None else round(float(average), 3))
 
 
 def _day(day: str, rows: Sequence[Mapping[Any, Any]]) -> m.TrendDay:
@@ -296,6 +306,12 @@ def _day(day: str, rows: Sequence[Mapping[Any, Any]]) -> m.TrendDay:
             stages[stage.name] = round(sum(seconds) / len(seconds), 3)
     files = sum(row["totalFiles"] or 0 for row in rows)
     return m.TrendDay(date=day, batches=len(rows), files=files, stages=stages)
+
+
+def _count_files(batch_id: int, status: str | None) -> sa.Select[Any]:
+    """How many calls there are, of a status or of any: each by an index alone."""
+    calls = sa.select(sa.func.count()).select_from(t.call).where(t.call.c.batchId == batch_id)
+    return calls if status is None else calls.where(t.call.c.status == status)
 
 
 def _newest_errors(connection: sa.Connection, call_ids: Sequence[int]) -> dict[int, str]:
