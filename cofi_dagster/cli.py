@@ -296,7 +296,7 @@ def node(
 
     settings = current()
     if not is_loopback(host):
-        _say(f"{host} can be reached by others, and the machine protocol knows no keys: keep it on the machines' network")
+        _say(f"{host} can be reached by others, and the protocol knows no keys: keep it on the machines' network")
     _say(f"reference node on http://{host}:{port}, Ctrl-C stops it")
     serve(host, port, settings.home.absolute() / "node", whisper_model_dir=settings.whisper_model_dir)
 
