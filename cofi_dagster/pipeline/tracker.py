@@ -7,7 +7,6 @@ times whenever a stage stops, also when it fails or its run is told to end. All 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from cofi_dagster.database.transactions import inquire, transact
 from cofi_dagster.pipeline import lease, requests
 from cofi_dagster.pipeline.lease import LEASE_SECONDS, BatchBusy, Heartbeat, Holder
 from cofi_dagster.pipeline.requests import Wish
+from cofi_dagster.pipeline.stage_life import begin, close_lost, complete, is_through, shielded, stop
 from cofi_dagster.pipeline.stage_run import (
     TERMINATED,
     StageCancelled,
@@ -31,8 +31,8 @@ from cofi_dagster.pipeline.stage_run import (
     said,
 )
 from cofi_dagster.pipeline.standing import READY, UPLOAD, StageState, Standing, log_event, stages_of, standing
-from cofi_dagster.pipeline.status import CANCELLED, BatchStatus, StageStatus, check_stage_step
-from cofi_dagster.pipeline.steps import move_batch, move_stage, note, note_pause, put_detail, skip
+from cofi_dagster.pipeline.status import BatchStatus, StageStatus, check_stage_step
+from cofi_dagster.pipeline.steps import move_batch, put_detail, skip
 from cofi_dagster.settings import Settings
 from cofi_dagster.stages import BY_NAME, Stage
 
@@ -41,7 +41,6 @@ __all__ = [
     "StagePaused", "StageRefused", "StageRun", "StageState", "Tracker", "log_event",
 ]  # fmt: skip
 
-RUN_DIED = "the run's process died"
 _LEASE_POLL_SECONDS = 0.25
 _T = TypeVar("_T")
 _VERBS = "verbs"
@@ -123,7 +122,7 @@ class Tracker:
             check_stage_step(f"{stage_name} of batch {batch_id}", StageStatus.IN_PROGRESS, StageStatus.IN_PROGRESS)
         self._acquire(run)
         try:
-            self._write(lambda connection: self._begin(connection, run))
+            self._write(lambda connection: begin(connection, self._settings, run))
         except BaseException:
             self._write(lambda connection: lease.release(connection, batch_id, run_id))
             raise
@@ -192,13 +191,13 @@ class Tracker:
             with beat:
                 yield run
         except StagePaused:
-            _shielded(lambda: self._end(run, StageStatus.PAUSED, None))
+            shielded(lambda: self._end(run, StageStatus.PAUSED, None))
             raise
         except BaseException as error:
             sentence = said(error)
-            _shielded(lambda: self._end(run, StageStatus.FAILED, sentence))
+            shielded(lambda: self._end(run, StageStatus.FAILED, sentence))
             raise
-        _shielded(lambda: self._end(run, StageStatus.COMPLETE, None))
+        shielded(lambda: self._end(run, StageStatus.COMPLETE, None))
 
     def set_total(self, run: StageRun, total: int) -> None:
         """Say how many files (or rows) the stage has in all, before it starts on them."""
@@ -211,69 +210,15 @@ class Tracker:
 
         self._write(write)
 
-    def _begin(self, connection: sa.Connection, run: StageRun) -> None:
-        batch_id, stage = run.batch_id, run.stage
-        found = standing(connection, batch_id, lock=True)
-        if found.word == CANCELLED:
-            raise StageRefused(f"batch {batch_id} is cancelled")
-        if lacking := found.lacking(self._settings, stage):
-            raise StageRefused(f"{stage.name} of batch {batch_id} waits for {', '.join(lacking)}")
-        if run.start_event is not None and found.stages[stage.name].status is StageStatus.IN_PROGRESS:
-            return  # it was committed before, and only the confirmation was lost
-        run.begin(found.stages[stage.name])
-        move_stage(connection, found, stage, StageStatus.IN_PROGRESS)
-        if found.state in (BatchStatus.PENDING, BatchStatus.FAILED, BatchStatus.PAUSED):
-            move_batch(connection, found, BatchStatus.RUNNING, self._settings, run_id=run.run_id)
-        cleared = {"error": None, "pausedAt": None, "skipReason": None, "pace": None, "paceAt": None}
-        put_detail(connection, batch_id, stage, cleared)
-        run.start_event = note(connection, run, "stage_start", StageStatus.IN_PROGRESS)
-
     def _end(self, run: StageRun, status: StageStatus, error: str | None) -> None:
-        self._write(lambda connection: self._stop(connection, run, status, error))
-
-    def _stop(self, connection: sa.Connection, run: StageRun, status: StageStatus, error: str | None) -> None:
-        batch_id, stage = run.batch_id, run.stage
-        found = standing(connection, batch_id, lock=True)
-        if not lease.release(connection, batch_id, run.run_id) and run.counts:
-            return  # the batch was taken from this run, which gave no sign of life: it is the other's to close
-        if found.word == CANCELLED:
-            requests.clear(connection, batch_id)
-            if status is not StageStatus.COMPLETE:
-                status, error = StageStatus.FAILED, CANCELLED.lower()
-        found = move_stage(connection, found, stage, status)
-        put_detail(connection, batch_id, stage, run.detail(status, error))
-        kinds = {StageStatus.COMPLETE: "stage_complete", StageStatus.PAUSED: "stage_paused"}
-        note(connection, run, kinds.get(status, "stage_failed"), status, error)
-        self._follow(connection, run, found, status)
-
-    def _follow(self, connection: sa.Connection, run: StageRun, found: Standing, status: StageStatus) -> None:
-        """What a stage's end means for its batch."""
-        if found.state is not BatchStatus.RUNNING:
-            return
-        if status is StageStatus.FAILED:
-            move_batch(connection, found, BatchStatus.FAILED, self._settings, run_id=run.run_id, stage=run.stage)
-        elif status is StageStatus.PAUSED:
-            note_pause(connection, found, self._settings, run)
-        else:
-            move_batch(connection, found, found.state, self._settings)
-            self._complete(connection, found)
+        self._write(lambda connection: stop(connection, self._settings, run, status, error))
 
     def complete_batch(self, batch_id: int) -> None:
         """Mark the batch ``Completed`` if each of its stages is complete or skipped."""
-        if self._is_through(self.standing(batch_id)):
-            self._write(lambda connection: self._complete(connection, standing(connection, batch_id, lock=True)))
-
-    def _complete(self, connection: sa.Connection, found: Standing) -> None:
-        if not self._is_through(found):
-            return
-        if found.state is not BatchStatus.RUNNING:
-            found = move_batch(connection, found, BatchStatus.RUNNING, self._settings)
-        move_batch(connection, found, BatchStatus.COMPLETED, self._settings)
-        requests.clear(connection, found.batch_id)
-
-    def _is_through(self, found: Standing) -> bool:
-        over = (BatchStatus.COMPLETED, BatchStatus.CANCELLED)
-        return found.state not in over and all(state.is_ready for state in found.gone_through(self._settings))
+        if is_through(self._settings, self.standing(batch_id)):
+            self._write(
+                lambda connection: complete(connection, self._settings, standing(connection, batch_id, lock=True))
+            )
 
     # -- who is at work --------------------------------------------------------------------------------------
 
@@ -293,7 +238,7 @@ class Tracker:
         if not lease.take(connection, run.batch_id, run.run_id):
             return False
         lost = holder if holder is None or holder.task_id is None else None
-        self._close_lost(connection, run.batch_id, lost)
+        close_lost(connection, self._settings, run.batch_id, lost)
         return True
 
     def _heed(self, run: StageRun) -> None:
@@ -366,27 +311,10 @@ class Tracker:
                 return None
             if holder is not None:
                 lease.release(connection, batch_id, holder.run_id)
-            self._close_lost(connection, batch_id, holder)
+            close_lost(connection, self._settings, batch_id, holder)
             return holder
 
         return self._write(close)
-
-    def _close_lost(self, connection: sa.Connection, batch_id: int, holder: Holder | None) -> None:
-        """Close the stages that a dead run left in progress: end time its last sign of life, or now."""
-        found = standing(connection, batch_id, lock=True)
-        who = {"runId": holder.run_id, "host": holder.host, "pid": holder.pid} if holder is not None else {}
-        for state in found.stages.values():
-            if state.status is not StageStatus.IN_PROGRESS:
-                continue
-            alive_at = max(holder.heartbeat_at, state.started) if holder is not None and state.started else None
-            found = move_stage(connection, found, state.stage, StageStatus.FAILED, ended=alive_at)
-            error = RUN_DIED if found.word != CANCELLED else CANCELLED.lower()
-            put_detail(connection, batch_id, state.stage, {"error": error, "pace": None, "paceAt": None})
-            status = StageStatus.FAILED
-            log_event(connection, batch_id, state.stage.name, "run_lost", status=status, metadata=who)
-            if found.state is BatchStatus.RUNNING:
-                run_id = holder.run_id if holder else None
-                move_batch(connection, found, BatchStatus.FAILED, self._settings, run_id=run_id, stage=state.stage)
 
     # -- transactions ----------------------------------------------------------------------------------------
 
@@ -395,24 +323,3 @@ class Tracker:
 
     def _write(self, change: Callable[[sa.Connection], _T]) -> _T:
         return transact(self._engine, change)
-
-
-def _shielded(write: Callable[[], None]) -> None:
-    """Let a stage's end be written whole: a second signal, which raises in this thread, waits until it is."""
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            write()
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="cofi-stage-end")
-    thread.start()
-    try:
-        thread.join()
-    except BaseException:
-        thread.join()
-        raise
-    if failure:
-        raise failure[0]
