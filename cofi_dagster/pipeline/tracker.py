@@ -19,8 +19,8 @@ from cofi_dagster.database.engine import reading, writing
 from cofi_dagster.database.transactions import inquire, transact
 from cofi_dagster.pipeline import lease, requests
 from cofi_dagster.pipeline.lease import LEASE_SECONDS, BatchBusy, Heartbeat, Holder
+from cofi_dagster.pipeline.lifecycle import begin, close_lost, complete, is_through, shielded, stop
 from cofi_dagster.pipeline.requests import Wish
-from cofi_dagster.pipeline.stage_life import begin, close_lost, complete, is_through, shielded, stop
 from cofi_dagster.pipeline.stage_run import (
     TERMINATED,
     StageCancelled,
