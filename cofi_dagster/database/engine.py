@@ -172,8 +172,20 @@ def _fitting_cursor(limit: int) -> type[Cursor]:
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection for queries: each sees what is committed at its time; no transaction is held."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        yield connection
+    with engine.connect() as connection:
+        yield _autocommitting(connection)
+
+
+def _autocommitting(connection: sa.Connection) -> sa.Connection:
+    """The connection in autocommit; a driver's error on the way is made SQLAlchemy's, which lets it through."""
+    driver = connection.dialect.loaded_dbapi
+    try:
+        return connection.execution_options(isolation_level="AUTOCOMMIT")
+    except driver.Error as error:
+        connection.invalidate(error)
+        raise sa.exc.DBAPIError.instance(
+            "SET autocommit", None, error, driver.Error, connection_invalidated=True, dialect=connection.dialect
+        ) from error
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import socket
 import subprocess
@@ -22,7 +23,7 @@ _READY_SECONDS = 30
 _SETTINGS = (
     "--skip-log-bin", "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=8M", "--character-set-server=utf8mb4", "--skip-name-resolve", "--bind-address=127.0.0.1",
-    "--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:12M:autoextend:max:40M",
+    "--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:12M:autoextend",
 )  # fmt: skip
 
 
@@ -71,6 +72,11 @@ class OwnServer:
             if time.monotonic() > end or self._process.poll() is not None:
                 raise RuntimeError((folder / "log").read_text()[-2000:])
             time.sleep(0.02)
+
+    def revive(self) -> None:
+        """Start it where a test that failed left it dead."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
 
     def kill(self) -> None:
         """Kill it, as a power cut would."""
@@ -157,10 +163,15 @@ def _listens(path: Path) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port below those that Linux gives to outgoing connections: one of them could take it during a restart."""
+    for port in random.sample(range(20_000, 32_000), 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port between 20000 and 32000 is free")
 
 
 def _as_user() -> list[str]:
