@@ -210,7 +210,9 @@ class Settings(BaseSettings):
         "none.",
     )
     time_zone: str = Field(
-        "Asia/Kolkata", alias="COFI_TIME_ZONE", description="Time zone of `COFI_ALERT_DONE_BY`, by its IANA name."
+        "Asia/Kolkata",
+        alias="COFI_TIME_ZONE",
+        description="Time zone of `COFI_ALERT_DONE_BY` and of the pages, by its IANA name.",
     )
     alert_webhook_url: SecretStr | None = Field(
         None, alias="COFI_ALERT_WEBHOOK_URL", description="Slack-compatible webhook that alerts are sent to."
@@ -237,6 +239,13 @@ class Settings(BaseSettings):
         alias="COFI_API_KEYS",
         description="Keys for the pages and the API, comma-separated: `key` (an operator) or `name:role:key` with role "
         "`viewer` or `operator`; instead of the key, `sha256:<hex>` of it.",
+    )
+    session_hours: float = Field(
+        12.0,
+        gt=0,
+        le=24 * 30,
+        alias="COFI_SESSION_HOURS",
+        description="Hours after which a person who logged in to the pages has to give the key again.",
     )
     upload_max_file_mb: float = Field(
         200.0, gt=0, alias="COFI_UPLOAD_MAX_FILE_MB", description="Largest file of an audit upload, in MB."

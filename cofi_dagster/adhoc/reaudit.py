@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from cofi_dagster.adhoc import tasks
 from cofi_dagster.adhoc.tasks import Task, TaskKind
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import reading, writing
+from cofi_dagster.database.engine import reading
+from cofi_dagster.database.transactions import inquire, transact
 from cofi_dagster.pipeline.progress import StageReport
 from cofi_dagster.pipeline.run import Pipeline
 from cofi_dagster.pipeline.scope import OPEN_STATES, CallState, Scope, reset, restore
@@ -106,19 +107,25 @@ def begin(pipeline: Pipeline, task: Task, run_id: str, stages: Sequence[str], *,
         BatchBusy: a run is at work on one of the batches.
     """
     engine = pipeline.engine
-    with writing(engine) as connection:
+
+    def find(connection: sa.Connection) -> list[_Call]:
         _find_calls(connection, task)
-        calls = _calls(connection, task.id)
+        return _calls(connection, task.id)
+
+    calls = transact(engine, find)
     if not calls:
         raise tasks.TaskError(_none_known(task))
     _hold(pipeline, task, run_id, {call.batch_id for call in calls})
-    with writing(engine) as connection:
+
+    def make_ready(connection: sa.Connection) -> int:
         ready = _make_ready(connection, task, stages, afresh=afresh)
         said = {"taskId": task.id, "runId": run_id, "stages": list(stages), "calls": len(ready)}
         log_event(connection, NO_BATCH, None, "reaudit_start", status="processing", total=len(ready), metadata=said)
         for batch_id, count in _by_batch(ready).items():
             log_event(connection, batch_id, None, "reaudit_reset", total=count, metadata=said)
-    return len(ready)
+        return len(ready)
+
+    return transact(engine, make_ready)
 
 
 def run_stage(pipeline: Pipeline, task: Task, run_id: str, stage: str, stages: Sequence[str]) -> list[StageReport]:
@@ -128,8 +135,7 @@ def run_stage(pipeline: Pipeline, task: Task, run_id: str, stage: str, stages: S
         StageFailed: the stage could not go on.
     """
     rank = {name: place for place, name in enumerate(STAGE_NAMES)}
-    with reading(pipeline.engine) as connection:
-        calls = _calls(connection, task.id)
+    calls = inquire(pipeline.engine, lambda connection: _calls(connection, task.id))
     scopes: dict[int, dict[int, str]] = defaultdict(dict)
     for call in calls:
         if call.status in OPEN_STATES and (call.stage_done is None or rank[call.stage_done] < rank[stage]):
@@ -147,8 +153,7 @@ def run_stage(pipeline: Pipeline, task: Task, run_id: str, stage: str, stages: S
 
 def finish(pipeline: Pipeline, task: Task) -> None:
     """End the task: completed if any of its calls is through, else failed; its batches are free."""
-    with reading(pipeline.engine) as connection:
-        calls = _calls(connection, task.id)
+    calls = inquire(pipeline.engine, lambda connection: _calls(connection, task.id))
     through = sum(call.status in (CallState.COMPLETED, CallState.SKIPPED) for call in calls)
     if through:
         _log_end(pipeline.engine, task, "completed", None)
@@ -167,12 +172,15 @@ def close(pipeline: Pipeline, task: Task, error: str) -> None:
 def give_up(engine: sa.Engine, task: Task, error: str) -> None:
     """The same for a task whose run died: its leases died with it."""
     mine = t.audit_task_call
-    with writing(engine) as connection:
+
+    def restore_all(connection: sa.Connection) -> None:
         unfinished = [call.call_id for call in _calls(connection, task.id) if call.status in OPEN_STATES]
         for ids in _chunks(unfinished):
             restore(connection, task.id, ids)
         still = mine.update().where(mine.c.taskId == task.id, mine.c.status.in_(OPEN_STATES))
         connection.execute(still.values(status=CallState.FAILED, error=error))
+
+    transact(engine, restore_all)
     _log_end(engine, task, "failed", error)
     tasks.fail(engine, task.id, error)
 
@@ -290,22 +298,24 @@ def _none_known(task: Task) -> str:
 
 def _first_error(engine: sa.Engine, task_id: str) -> str:
     mine = t.audit_task_call
-    with reading(engine) as connection:
-        query = sa.select(mine.c.error).where(mine.c.taskId == task_id, mine.c.error.is_not(None)).limit(1)
-        return connection.execute(query).scalar() or "no reason is known"
+    query = sa.select(mine.c.error).where(mine.c.taskId == task_id, mine.c.error.is_not(None)).limit(1)
+    return inquire(engine, lambda connection: connection.execute(query).scalar()) or "no reason is known"
 
 
 def _log_stage(pipeline: Pipeline, task: Task, batch_id: int, report: StageReport, what: str) -> None:
     said = {"taskId": task.id, "failed": report.failed, "skipped": report.skipped}
     stage, kind = report.stage.name, f"reaudit_stage_{what}"
-    with writing(pipeline.engine) as connection:
-        log_event(connection, batch_id, stage, kind, total=report.total, processed=report.done, metadata=said)
+
+    def log(connection: sa.Connection) -> int:
+        return log_event(connection, batch_id, stage, kind, total=report.total, processed=report.done, metadata=said)
+
+    transact(pipeline.engine, log)
 
 
 def _log_end(engine: sa.Engine, task: Task, status: str, error: str | None) -> None:
     said = {"taskId": task.id, **({"error": error} if error else {})}
-    with writing(engine) as connection:
-        log_event(connection, NO_BATCH, None, f"reaudit_{status}", status=status, metadata=said)
+    kind = f"reaudit_{status}"
+    transact(engine, lambda connection: log_event(connection, NO_BATCH, None, kind, status=status, metadata=said))
 
 
 def _by_batch(calls: Iterable[_Call]) -> dict[int, int]:

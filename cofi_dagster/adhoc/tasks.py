@@ -15,8 +15,9 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from cofi_dagster.database.engine import reading, writing
+from cofi_dagster.database.engine import reading
 from cofi_dagster.database.tables import audit_task, utcnow
+from cofi_dagster.database.transactions import inquire, transact
 
 
 class TaskKind(StrEnum):
@@ -106,8 +107,7 @@ def queue(
     values: dict[str, Any] = {"taskId": task_id, "kind": kind, "request": dict(request)}
     if run_id is not None:
         values |= {"status": TaskStatus.PROCESSING, "runId": run_id, "startedAt": utcnow()}
-    with writing(engine) as connection:
-        connection.execute(audit_task.insert().values(values))
+    transact(engine, lambda connection: connection.execute(audit_task.insert().values(values)).rowcount)
     return task_id
 
 
@@ -121,8 +121,8 @@ def get(engine: sa.Engine, task_id: str) -> Task:
         canonical = str(UUID(task_id))
     except ValueError:
         canonical = ""
-    with reading(engine) as connection:
-        row = connection.execute(sa.select(audit_task).where(audit_task.c.taskId == canonical)).one_or_none()
+    query = sa.select(audit_task).where(audit_task.c.taskId == canonical)
+    row = inquire(engine, lambda connection: connection.execute(query).one_or_none())
     if row is None:
         raise UnknownTask(f"there is no task {task_id}")
     return _task(row)
@@ -157,9 +157,8 @@ def begin(engine: sa.Engine, task_id: str, run_id: str, *, again: bool = False) 
     values = {
         "status": TaskStatus.PROCESSING, "runId": run_id, "error": None, "startedAt": utcnow(), "completedAt": None
     }  # fmt: skip
-    with writing(engine) as connection:
-        chosen = audit_task.update().where(table.taskId == task_id)
-        began = connection.execute(chosen.where(sa.or_(mine, free)).values(values)).rowcount
+    chosen = audit_task.update().where(table.taskId == task_id, sa.or_(mine, free)).values(values)
+    began = transact(engine, lambda connection: connection.execute(chosen).rowcount)
     task = get(engine, task_id)
     if not began:
         raise WrongStatus(f"task {task_id} is {task.status}" + (f" by run {task.run_id}" if task.run_id else ""))
@@ -177,18 +176,18 @@ def fail(engine: sa.Engine, task_id: str, error: str) -> None:
 
 
 def _end(engine: sa.Engine, task_id: str, status: TaskStatus, error: str | None) -> None:
-    with writing(engine) as connection:
-        open_one = audit_task.update().where(audit_task.c.taskId == task_id, audit_task.c.status.in_(OPEN))
-        connection.execute(open_one.values(status=status, error=error, completedAt=utcnow()))
+    open_one = audit_task.update().where(audit_task.c.taskId == task_id, audit_task.c.status.in_(OPEN))
+    ended = open_one.values(status=status, error=error, completedAt=utcnow())
+    transact(engine, lambda connection: connection.execute(ended).rowcount)
 
 
 def put_back(engine: sa.Engine, task_id: str, reason: str) -> None:
     """Queue a task again that could not begin; its next run has a key of its own. The reason stays readable."""
     table = audit_task.c
-    with writing(engine) as connection:
-        chosen = audit_task.update().where(table.taskId == task_id, table.status == TaskStatus.PROCESSING)
-        values = {"status": TaskStatus.QUEUED, "runId": None, "startedAt": None, "error": reason}
-        connection.execute(chosen.values(**values, attempt=table.attempt + 1))
+    chosen = audit_task.update().where(table.taskId == task_id, table.status == TaskStatus.PROCESSING)
+    values = {"status": TaskStatus.QUEUED, "runId": None, "startedAt": None, "error": reason}
+    queued = chosen.values(**values, attempt=table.attempt + 1)
+    transact(engine, lambda connection: connection.execute(queued).rowcount)
 
 
 def retry(engine: sa.Engine, task_id: str) -> Task:
@@ -200,10 +199,10 @@ def retry(engine: sa.Engine, task_id: str) -> Task:
     """
     table = audit_task.c
     task = get(engine, task_id)
-    with writing(engine) as connection:
-        chosen = audit_task.update().where(table.taskId == task.id, table.status == TaskStatus.FAILED)
-        values = {"status": TaskStatus.QUEUED, "runId": None, "error": None, "startedAt": None, "completedAt": None}
-        queued = connection.execute(chosen.values(**values, attempt=table.attempt + 1)).rowcount
+    chosen = audit_task.update().where(table.taskId == task.id, table.status == TaskStatus.FAILED)
+    values = {"status": TaskStatus.QUEUED, "runId": None, "error": None, "startedAt": None, "completedAt": None}
+    again = chosen.values(**values, attempt=table.attempt + 1)
+    queued = transact(engine, lambda connection: connection.execute(again).rowcount)
     if not queued:
         raise WrongStatus(f"task {task.id} is {task.status}: only a failed task can be retried")
     return get(engine, task.id)

@@ -16,7 +16,8 @@ from cofi_dagster.adhoc import tasks
 from cofi_dagster.adhoc.audio_kind import HEAD_BYTES, suffix_of
 from cofi_dagster.adhoc.tasks import Task, TaskKind
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import reading, writing
+from cofi_dagster.database.engine import reading
+from cofi_dagster.database.transactions import transact
 from cofi_dagster.pipeline.batches import UPLOAD
 from cofi_dagster.settings import Settings
 
@@ -204,8 +205,7 @@ def open_batch(engine: sa.Engine, settings: Settings, task: Task) -> int:
         return task.batch_id
     for _ in range(_TRIES):
         try:
-            with writing(engine) as connection:
-                return _insert_batch(connection, settings, task)
+            return transact(engine, lambda connection: _insert_batch(connection, settings, task))
         except sa.exc.IntegrityError:
             continue  # another upload took the number between the two statements
     raise tasks.TaskError(f"no batch number could be had for task {task.id}")

@@ -7,7 +7,7 @@ is told later.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.alerts.rules import Alert, Seen, alerts_of
-from cofi_dagster.alerts.sinks import NotTold, Sink
+from cofi_dagster.alerts.sinks import NotTold, Sink, Unreachable
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading, writing
 from cofi_dagster.pipeline.remaining import expected, history
@@ -103,8 +103,12 @@ def _book(engine: sa.Engine, found: Watched) -> None:
 
 
 def _tell(engine: sa.Engine, sinks: Sequence[Sink], found: Watched) -> None:
-    """Tell every sink what it has not been told: that an alert is raised, and that it is over."""
+    """Tell every sink what it has not been told: that an alert is raised, and that it is over.
+
+    One that cannot be reached is left until the next look: waiting for it once is enough.
+    """
     alert = t.alert
+    deaf: set[str] = set()
     now = sa.select(sa.type_coerce(t.utcnow(), sa.DateTime()))
     with reading(engine) as connection:
         since = connection.execute(now).scalar_one() - _TELL_FOR
@@ -113,26 +117,29 @@ def _tell(engine: sa.Engine, sinks: Sequence[Sink], found: Watched) -> None:
     for row in rows:
         raised, resolved = list(row.toldRaised or []), list(row.toldResolved or [])
         if row.resolvedAt is None:
-            raised = _told(sinks, raised, f"COFI: {row.message}", row.kind, found)
+            raised += _told(sinks, {*raised, *deaf}, f"COFI: {row.message}", found, deaf)
         else:
             knowing = [sink for sink in sinks if sink.name in raised]
-            resolved = _told(knowing, resolved, f"COFI: over: {row.message}", row.kind, found)
+            resolved += _told(knowing, {*resolved, *deaf}, f"COFI: over: {row.message}", found, deaf)
         if raised != (row.toldRaised or []) or resolved != (row.toldResolved or []):
             with writing(engine) as connection:
                 told = alert.update().where(alert.c.id == row.id)
                 connection.execute(told.values(toldRaised=raised, toldResolved=resolved))
 
 
-def _told(sinks: Sequence[Sink], before: list[str] | None, text: str, kind: str, found: Watched) -> list[str]:
-    told = list(before or [])
+def _told(sinks: Sequence[Sink], passed_over: Collection[str], text: str, found: Watched, deaf: set[str]) -> list[str]:
+    """The sinks that took it."""
+    told = []
     for sink in sinks:
-        if sink.name in told:
+        if sink.name in passed_over:
             continue
         try:
-            sink.tell(f"COFI: {kind.replace('_', ' ')}", text)
+            sink.tell(text)
         except NotTold as error:
             found.not_told.append(f"{sink.name}: {error}")
             _LOG.error("an alert could not be told: %s", error)
+            if isinstance(error, Unreachable):
+                deaf.add(sink.name)
             continue
         told.append(sink.name)
     return told

@@ -161,12 +161,20 @@ def _fitting_cursor(limit: int) -> type[Cursor]:
             if size and isinstance(statement, str):
                 size = len(statement.encode())
             if size > limit:
-                raise pymysql.err.DataError(
-                    ER.NET_PACKET_TOO_LARGE, f"{size} bytes are more than the server's max_allowed_packet of {limit}"
-                )
+                raise pymysql.err.DataError(ER.NET_PACKET_TOO_LARGE, _too_large(size, limit))
             return super()._query(statement)
 
     return FittingCursor
+
+
+def _too_large(size: int, limit: int) -> str:
+    """What is too large, and what to set: a packet's length is a power of two, up to 1 GB."""
+    enough = min(1 << (size + _PACKET_MARGIN - 1).bit_length(), 1 << 30)
+    return (
+        f"it takes {size:,} bytes, and the server's max_allowed_packet is {limit + _PACKET_MARGIN:,}: "
+        f"SET GLOBAL max_allowed_packet = {enough}, there and in the server's configuration, start COFI again, "
+        "and repeat"
+    )
 
 
 @contextmanager

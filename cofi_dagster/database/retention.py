@@ -15,8 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import reading, writing
+from cofi_dagster.database.engine import writing
 from cofi_dagster.database.faults import patiently
+from cofi_dagster.database.transactions import inquire, transact
 
 PURGED = "purged"
 _ENDED = ("Completed", "Failed", "Cancelled")
@@ -76,7 +77,8 @@ def hold(engine: sa.Engine, batch_id: int, audio_name: str | None, *, reason: st
     """
     if not reason.strip():
         raise HoldError("a legal hold needs a reason")
-    with writing(engine) as connection:
+
+    def set_hold(connection: sa.Connection) -> None:
         _lock(connection, batch_id)
         if audio_name is not None and not _has_call(connection, batch_id, audio_name):
             raise HoldError(f"batch {batch_id} has no call {audio_name}")
@@ -85,6 +87,8 @@ def hold(engine: sa.Engine, batch_id: int, audio_name: str | None, *, reason: st
         values = {"batchId": batch_id, "audioName": audio_name, "reason": reason, "heldBy": by}
         connection.execute(t.legal_hold.insert().values(values))
         _log(connection, batch_id, "legal_hold", {"audioName": audio_name, "reason": reason, "by": by})
+
+    transact(engine, set_hold)
 
 
 def release(engine: sa.Engine, batch_id: int, audio_name: str | None, *, reason: str, by: str) -> None:
@@ -99,17 +103,19 @@ def release(engine: sa.Engine, batch_id: int, audio_name: str | None, *, reason:
     its_name = table.c.audioName.is_(None) if audio_name is None else table.c.audioName == audio_name
     standing = sa.and_(table.c.batchId == batch_id, its_name, table.c.releasedAt.is_(None))
     values = {"releasedAt": t.utcnow(), "releasedBy": by, "releaseReason": reason}
-    with writing(engine) as connection:
+
+    def end_hold(connection: sa.Connection) -> None:
         _lock(connection, batch_id)
         if not connection.execute(table.update().where(standing).values(values)).rowcount:
             raise HoldError(f"{_named(batch_id, audio_name)} is not on hold")
         _log(connection, batch_id, "legal_hold_released", {"audioName": audio_name, "reason": reason, "by": by})
 
+    transact(engine, end_hold)
+
 
 def holds(engine: sa.Engine, batch_id: int | None = None) -> list[Hold]:
     """The holds that stand, oldest first: of a batch, or all."""
-    with reading(engine) as connection:
-        return _standing(connection, batch_id)
+    return inquire(engine, lambda connection: _standing(connection, batch_id))
 
 
 def _standing(connection: sa.Connection, batch_id: int | None) -> list[Hold]:
@@ -177,14 +183,14 @@ def _old(engine: sa.Engine, before: date) -> list[tuple[int, str, str]]:
     wholly = sa.exists().where(log.c.batchId == batch.c.id, log.c.eventType == PURGED, log.c.status == "Complete")
     query = sa.select(batch.c.id, batch.c.batchDate, batch.c.batchNumber, batch.c.status)
     query = query.where(batch.c.batchDate < before, ~wholly).order_by(batch.c.batchDate, batch.c.id)
-    with reading(engine) as connection:
-        return [(row.id, f"{row.batchDate}_{row.batchNumber}", row.status) for row in connection.execute(query)]
+    rows = inquire(engine, lambda connection: connection.execute(query).all())
+    return [(row.id, f"{row.batchDate}_{row.batchNumber}", row.status) for row in rows]
 
 
 def _purge_batch(engine: sa.Engine, removal: Removal, path_of: Callable[[str], Path], *, dry_run: bool) -> None:
     query = sa.select(t.call.c.id, t.call.c.audioName).where(t.call.c.batchId == removal.batch_id)
-    with reading(engine) as connection:
-        calls = [(row.id, row.audioName) for row in connection.execute(query.order_by(t.call.c.id))]
+    rows = inquire(engine, lambda connection: connection.execute(query.order_by(t.call.c.id)).all())
+    calls = [(row.id, row.audioName) for row in rows]
     for start in range(0, len(calls), _CALLS):
         group = calls[start : start + _CALLS]
         purge_group = partial(_purge_calls, engine, removal.batch_id, group, path_of, dry_run=dry_run)
@@ -275,5 +281,5 @@ def _record(engine: sa.Engine, removal: Removal, before: date, by: str) -> None:
         "audioBytes": removal.bytes,
         "heldCalls": removal.held_calls,
     }
-    with writing(engine) as connection:
-        _log(connection, removal.batch_id, PURGED, said, "Complete" if is_whole else "Partial")
+    status = "Complete" if is_whole else "Partial"
+    transact(engine, lambda connection: _log(connection, removal.batch_id, PURGED, said, status))

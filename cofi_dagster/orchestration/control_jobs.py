@@ -40,6 +40,16 @@ class Operator:
         self._tracking = tracking
         self._control = Control(tracking.engine, tracking.settings)
 
+    def launch(self, batch_id: int, *, by: str | None = None) -> Done:
+        """Let the daemon start a batch that has not begun, if no run of it waits already.
+
+        Raises:
+            IllegalStep: it has begun or is over, or its run waits for its turn.
+        """
+        if runs_of(self._instance, self._key(batch_id)):
+            raise IllegalStep(f"batch {batch_id} has a run already, which waits for its turn")
+        return self._control.launch(batch_id, by=by)
+
     def pause(self, batch_id: int, *, by: str | None = None) -> Done:
         """Pause a batch; its run finishes what is in flight and ends.
 
@@ -180,7 +190,7 @@ def batch_control() -> None:
     job=batch_pipeline,
     minimum_interval_seconds=2,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts the runs of batches that a person resumed or retried; each once.",
+    description="Starts the runs of batches that a person launched, resumed or retried; each once.",
 )
 def batch_launch_sensor(
     context: dg.SensorEvaluationContext, tracking: dg.ResourceParam[TrackingResource]
@@ -196,7 +206,7 @@ def batch_launch_sensor(
         else:
             fresh.append(launch)
     if not fresh:
-        return dg.SkipReason("no batch was resumed or retried")
+        return dg.SkipReason("no batch was launched, resumed or retried")
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(

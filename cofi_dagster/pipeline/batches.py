@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.audit.questionnaire import DEFAULT_CATEGORY_MAPPING_ID, DEFAULT_PROCESS_ID
-from cofi_dagster.database.engine import reading, writing
 from cofi_dagster.database.tables import audit_task, batch_status
+from cofi_dagster.database.transactions import inquire, transact
 from cofi_dagster.settings import parse_batch_key
 
 AUDIO_SUFFIXES = frozenset({
@@ -110,11 +111,10 @@ def by_id(engine: sa.Engine, batch_id: int, root: Path) -> Batch:
     Raises:
         BatchError: there is none.
     """
-    with reading(engine) as connection:
-        row = connection.execute(sa.select(*_COLUMNS).where(batch_status.c.id == batch_id)).one_or_none()
-        if row is None:
-            raise BatchError(f"there is no batch {batch_id}")
-        return _batch(connection, row, root)
+    found = _find(engine, batch_status.c.id == batch_id, root)
+    if found is None:
+        raise BatchError(f"there is no batch {batch_id}")
+    return found
 
 
 def by_key(engine: sa.Engine, key: str, root: Path) -> Batch | None:
@@ -125,9 +125,15 @@ def by_key(engine: sa.Engine, key: str, root: Path) -> Batch | None:
     """
     day, number = parse_batch_key(key)
     chosen = (batch_status.c.batchDate == day) & (batch_status.c.batchNumber == number)
-    with reading(engine) as connection:
+    return _find(engine, chosen, root)
+
+
+def _find(engine: sa.Engine, chosen: sa.ColumnElement[bool], root: Path) -> Batch | None:
+    def query(connection: sa.Connection) -> Batch | None:
         row = connection.execute(sa.select(*_COLUMNS).where(chosen)).one_or_none()
         return _batch(connection, row, root) if row is not None else None
+
+    return inquire(engine, query)
 
 
 def register(engine: sa.Engine, directory: Path, root: Path) -> Batch:
@@ -142,21 +148,16 @@ def register(engine: sa.Engine, directory: Path, root: Path) -> Batch:
         raise BatchError(str(error)) from None
     known = by_key(engine, directory.name, root)
     if known is None:
-        try:
-            with writing(engine) as connection:
-                connection.execute(
-                    batch_status.insert().values(batchDate=day, batchNumber=number, directory=str(directory))
-                )
-        except sa.exc.IntegrityError:
-            pass  # another process made it between the two statements
+        made = batch_status.insert().values(batchDate=day, batchNumber=number, directory=str(directory))
+        with suppress(sa.exc.IntegrityError):  # another process made it between the two statements
+            transact(engine, lambda connection: connection.execute(made).rowcount)
         known = by_key(engine, directory.name, root)
     assert known is not None
     if known.directory != directory:
         if known.directory.exists():
             raise BatchError(f"batch {known.key} ({known.id}) comes from {known.directory}, not from {directory}")
-        with writing(engine) as connection:
-            moved = batch_status.update().where(batch_status.c.id == known.id)
-            connection.execute(moved.values(directory=str(directory)))
+        moved = batch_status.update().where(batch_status.c.id == known.id).values(directory=str(directory))
+        transact(engine, lambda connection: connection.execute(moved).rowcount)
         known = by_id(engine, known.id, root)
     return known
 

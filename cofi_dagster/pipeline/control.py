@@ -1,5 +1,5 @@
-"""What a person may do to a batch: pause, resume, cancel, retry, skip a stage. Each is one transaction on the batch's
-row, so that of two at once one is first and the other is judged by what it left.
+"""What a person may do to a batch: launch, pause, resume, cancel, retry, skip a stage. Each is one transaction on the
+batch's row, so that of two at once one is first and the other is judged by what it left.
 
 A run that is at work heeds what is asked here within a second or two (see ``tracker``); starting and ending processes
 is the orchestration's.
@@ -149,6 +149,24 @@ class Control:
         def change(connection: sa.Connection) -> Done:
             steps.skip(connection, self._settings, batch_id, stage, said)
             return Done(batch_id, standing(connection, batch_id).state)
+
+        return self._change(change)
+
+    def launch(self, batch_id: int, *, by: str | None = None) -> Done:
+        """Let the daemon start a batch that has not begun.
+
+        Raises:
+            IllegalStep: it has begun, or is over.
+            BatchError: there is no such batch.
+        """
+
+        def change(connection: sa.Connection) -> Done:
+            found = self._locked(connection, batch_id)
+            if found.state is not BatchStatus.PENDING:
+                raise IllegalStep(f"batch {batch_id} is {found.state}: only one that has not begun is launched")
+            _not_an_upload(found, "launched so: its task starts it")
+            requests.ask_launch(connection, batch_id, None, by)
+            return Done(batch_id, found.state)
 
         return self._change(change)
 

@@ -9,8 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import reading
-from cofi_dagster.database.transactions import transact
+from cofi_dagster.database.transactions import inquire, transact
 from cofi_dagster.pipeline.audio_names import match_audio_names
 from cofi_dagster.pipeline.csv_import import Import
 from cofi_dagster.pipeline.run import StageContext
@@ -54,9 +53,8 @@ def import_csv(
 def _name_files(context: StageContext, rows: list[dict[str, Any]]) -> int:
     """Put the batch's own file name where a row means one of its files; how many rows mean none."""
     files = t.file_distribution
-    with reading(context.engine) as connection:
-        query = sa.select(files.c.file).where(files.c.batchId == context.batch.id)
-        names = list(connection.execute(query).scalars())
+    query = sa.select(files.c.file).where(files.c.batchId == context.batch.id)
+    names = inquire(context.engine, lambda connection: list(connection.execute(query).scalars()))
     meant = match_audio_names([row["audioName"] for row in rows], names)
     for row in rows:
         row["audioName"] = meant[row["audioName"]] or row["audioName"]

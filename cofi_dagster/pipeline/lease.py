@@ -169,13 +169,15 @@ class Heartbeat:
         self._thread.join()
 
     def _run(self) -> None:
-        beats = 0
+        unwritten = 0
         while not self._stop.wait(BEAT_SECONDS):
-            beats += 1
+            unwritten += 1
             try:
-                if beats % _WRITE_EVERY == 0 and not self._beat():
-                    self._lost()
-                    return
+                if unwritten >= _WRITE_EVERY:
+                    if not self._beat():
+                        self._lost()
+                        return
+                    unwritten = 0
                 self._each_beat()
             except sa.exc.DBAPIError:
                 continue  # the sink meets the same fault and is the one to judge it; the next beat tries again

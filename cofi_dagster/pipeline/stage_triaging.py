@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from cofi_dagster.database.engine import reading
-from cofi_dagster.database.transactions import transact
+from cofi_dagster.database.transactions import inquire, transact
 from cofi_dagster.pipeline import triage_tables
 from cofi_dagster.pipeline.run import StageContext
 from cofi_dagster.pipeline.tracker import StageRun, Tracker
@@ -16,9 +15,8 @@ def run(context: StageContext, stage_run: StageRun, tracker: Tracker) -> None:
     from cofi_dagster.triage.step1 import match
 
     batch = context.batch
-    with reading(context.engine) as connection:
-        trades = triage_tables.trades(connection, batch.id)
-        calls = triage_tables.calls(connection, batch.id)
+    trades = inquire(context.engine, lambda connection: triage_tables.trades(connection, batch.id))
+    calls = inquire(context.engine, lambda connection: triage_tables.calls(connection, batch.id))
     tracker.set_total(stage_run, len(trades))
     matches = match(trades, calls, window_minutes=context.settings.triage_window_minutes)
 

@@ -8,8 +8,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.database.engine import reading
-from cofi_dagster.database.transactions import transact
+from cofi_dagster.database.transactions import inquire, transact
 from cofi_dagster.pipeline import triage_tables
 from cofi_dagster.pipeline.pending import JOINED
 from cofi_dagster.pipeline.run import StageContext
@@ -23,12 +22,7 @@ def run(context: StageContext, stage_run: StageRun, tracker: Tracker) -> None:
     from cofi_dagster.triage.step2 import refine
 
     batch = context.batch
-    with reading(context.engine) as connection:
-        trades = triage_tables.trades(connection, batch.id)
-        calls = triage_tables.calls(connection, batch.id)
-        mappings = _step_one(connection, batch.id)
-        said = _conversations(connection, batch.id)
-        asked = _asked(connection, batch.id)
+    trades, calls, mappings, said, asked = inquire(context.engine, lambda connection: _read(connection, batch.id))
     tracker.set_total(stage_run, len(trades))
     refined = refine(trades, calls, mappings, said, window_minutes=context.settings.triage_window_minutes, asked=asked)
 
@@ -42,6 +36,18 @@ def run(context: StageContext, stage_run: StageRun, tracker: Tracker) -> None:
     with_evidence = sum(name is not None for name in refined.audio_names.values())
     stage_run.metadata.update(
         tradesWithEvidence=with_evidence, verdicts=dict(sorted(verdicts.items())), callsWithoutTrade=without
+    )
+
+
+def _read(
+    connection: sa.Connection, batch_id: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, set[int]]:
+    return (
+        triage_tables.trades(connection, batch_id),
+        triage_tables.calls(connection, batch_id),
+        _step_one(connection, batch_id),
+        _conversations(connection, batch_id),
+        _asked(connection, batch_id),
     )
 
 

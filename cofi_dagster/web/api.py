@@ -1,4 +1,4 @@
-"""COFI's HTTP API. Requests in, replies out; what they mean is in ``adhoc`` and in the reads."""
+"""COFI's HTTP API, the pages beside it. Requests in, replies out; what they mean is in ``adhoc`` and in the reads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from cofi_dagster.adhoc import reaudit, tasks
 from cofi_dagster.adhoc.changes import Change, changes_of
@@ -24,8 +26,12 @@ from cofi_dagster.web import models as m
 from cofi_dagster.web.batch_reads import BatchReads
 from cofi_dagster.web.call_reads import UnknownCall, call_reply
 from cofi_dagster.web.control_api import STATUS_CODES, DatabaseVerbs, Verbs, add_control
+from cofi_dagster.web.keys import keys_of
 from cofi_dagster.web.metrics import CONTENT_TYPE, metrics
+from cofi_dagster.web.pages import add_pages, problem
+from cofi_dagster.web.pages.desk import Desk, ForgedForm, FormRefused
 from cofi_dagster.web.receive import receive
+from cofi_dagster.web.session import Sessions
 
 PREFIXES = ("/audit", "/reaudit", "/api", "/status", "/stages", "/metrics", "/health", "/cofi")
 """What of the one address is COFI's own; the rest is the Dagster UI's."""
@@ -74,8 +80,10 @@ def _may(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": m.Problem, "description": _TEXTS[code]} for code in (401, *codes, 429, 503)}
 
 
-def create_api(settings: Settings, engine: sa.Engine, verbs: Verbs | None = None) -> FastAPI:
-    """The API on a database that is ready; ``verbs`` are a person's, with the Dagster runs that they mean."""
+def create_api(
+    settings: Settings, engine: sa.Engine, verbs: Verbs | None = None, sessions: Sessions | None = None
+) -> FastAPI:
+    """API and pages on a database that is ready; ``verbs`` are a person's, with the Dagster runs that they mean."""
     app = FastAPI(
         title="COFI",
         description="Evidence for telephone orders: batches, audit uploads, reaudits. All times are UTC.",
@@ -83,10 +91,14 @@ def create_api(settings: Settings, engine: sa.Engine, verbs: Verbs | None = None
         redoc_url=None,
         openapi_url="/cofi/openapi.json",
     )
-    _explain_errors(app, engine)
+    reads = BatchReads(engine, settings)
+    verbs = verbs or DatabaseVerbs(Control(engine, settings))
+    desk = Desk(settings, engine, reads, verbs, sessions or Sessions(settings, keys_of(settings)))
+    _explain_errors(app, desk)
     _add_tasks(app, settings, engine)
-    _add_batches(app, BatchReads(engine, settings), engine)
-    add_control(app, verbs or DatabaseVerbs(Control(engine, settings)))
+    _add_batches(app, reads, engine)
+    add_control(app, verbs)
+    add_pages(app, desk)
     return app
 
 
@@ -264,27 +276,34 @@ _STATUS: dict[type[Exception], int] = {
     BatchError: 404,
     UnknownCall: 404,
     DatabaseError: 503,
+    ForgedForm: 403,
+    FormRefused: 422,
     **STATUS_CODES,
 }
 
 
-def _explain_errors(app: FastAPI, engine: sa.Engine) -> None:
-    """Every foreseen error as ``{"detail": "…"}`` with the right code."""
+def _explain_errors(app: FastAPI, desk: Desk) -> None:
+    """Every foreseen error with the right code: to a program as ``{"detail": "…"}``, to a person as a page."""
 
-    async def foreseen(_request: Request, error: Exception) -> JSONResponse:
+    async def foreseen(request: Request, error: Exception) -> Response:
         code = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-        return JSONResponse({"detail": str(error)}, code)
+        return problem(desk, request, code, str(error))
 
-    async def invalid(_request: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return JSONResponse({"detail": "; ".join(_sentence(item) for item in error.errors())[:1000]}, 422)
+        return problem(desk, request, 422, "; ".join(_sentence(item) for item in error.errors())[:1000])
 
-    async def database(_request: Request, error: Exception) -> JSONResponse:
+    async def database(request: Request, error: Exception) -> Response:
         assert isinstance(error, sa.exc.DBAPIError)
-        return JSONResponse({"detail": explain(error, engine.url)}, 503)
+        return problem(desk, request, 503, explain(error, desk.engine.url))
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return problem(desk, request, error.status_code, str(error.detail))
 
     for kind in _STATUS:
         app.add_exception_handler(kind, foreseen)
+    app.add_exception_handler(HTTPException, unknown)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(sa.exc.DBAPIError, database)
 

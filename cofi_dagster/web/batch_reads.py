@@ -49,7 +49,7 @@ class BatchReads:
         """
         with reading(self._engine) as connection:
             found = standing(connection, batch_id)
-            remaining = estimate(connection, self._settings, found, self._past(connection, found)).batch
+            remaining = estimate(connection, self._settings, found, self.past(connection, found)).batch
         stages = [
             m.StageTiming(
                 name=state.stage.name,
@@ -58,7 +58,7 @@ class BatchReads:
                 duration_seconds=_duration(state),
                 status=state.status,
             )
-            for state in self._shown(found)
+            for state in self.shown(found)
         ]
         started, ended = _began(found), _ended(found)
         elapsed = None if started is None else ((ended or found.now) - started).total_seconds()
@@ -81,14 +81,14 @@ class BatchReads:
             found = standing(connection, batch_id)
             calls = sa.select(t.call.c.status, sa.func.count()).where(t.call.c.batchId == batch_id)
             counts = {status: count for status, count in connection.execute(calls.group_by(t.call.c.status))}
-        shown, error, current = self._shown(found), _error(found), self._current(found)
+        shown, error, current = self.shown(found), _error(found), self.current(found)
         return m.JobStatusReply(
             job_id=str(batch_id),
             batch_id=batch_id,
             batch=found.key,
             status=found.state.value,
             phase=current,
-            progress=self._progress(found),
+            progress=self.progress(found),
             message=error or (f"at {current}" if current else found.word),
             error=error,
             metrics={"total_files": found.total_files, "calls": counts},
@@ -108,12 +108,12 @@ class BatchReads:
         return m.DocumentStatusReply(
             batch_id=batch_id,
             status=document_word(found.state),
-            current_stage=self._current(found),
-            progress=self._progress(found),
+            current_stage=self.current(found),
+            progress=self.progress(found),
             started_at=_began(found),
             completed_at=_ended(found),
             error=_error(found),
-            stage_status={state.stage.name: _detail(state) for state in self._shown(found)},
+            stage_status={state.stage.name: _detail(state) for state in self.shown(found)},
         )
 
     def files(self, batch_id: int, limit: int, offset: int, status: str | None) -> m.FilesReply:
@@ -146,7 +146,7 @@ class BatchReads:
             total = connection.execute(sa.select(sa.func.count()).select_from(_BATCH).where(chosen)).scalar_one()
             page = sa.select(_BATCH).where(chosen).order_by(_BATCH.c.id.desc()).limit(limit).offset(offset)
             rows = connection.execute(page).mappings().all()
-        return m.BatchesReply(total=total, batches=[self._line(row) for row in rows])
+        return m.BatchesReply(total=total, batches=[self.line(row) for row in rows])
 
     def statistics(self) -> m.StatisticsReply:
         """Seed 003: of each stage how many batches stand where."""
@@ -173,7 +173,7 @@ class BatchReads:
             by_day.setdefault(row["batchDate"].isoformat(), []).append(row)
         return m.TrendsReply(days=[_day(day, its) for day, its in by_day.items()])
 
-    def _past(self, connection: sa.Connection, found: Standing) -> list[Past]:
+    def past(self, connection: sa.Connection, found: Standing) -> list[Past]:
         """The batches of the past that an estimate rests on, read once a minute: they change no more."""
         now = time.monotonic()
         at, past = self._history.get(found.kind, (0.0, None))
@@ -184,7 +184,7 @@ class BatchReads:
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
-    def _shown(self, found: Standing) -> list[StageState]:
+    def shown(self, found: Standing) -> list[StageState]:
         """The stages of the batch's kind; a disabled one is among them as long as it has a say."""
         wanted = {stage.name for stage in stages_of(self._settings, found.kind)}
         return [
@@ -193,16 +193,19 @@ class BatchReads:
             if name in wanted or (found.kind != "upload" and state.status is StageStatus.SKIPPED)
         ]
 
-    def _progress(self, found: Standing) -> float:
+    def progress(self, found: Standing) -> float:
+        """Percent of the batch, each of its stages counted alike."""
         states = found.gone_through(self._settings)
         return round(sum(state.progress for state in states) / len(states), 1)
 
-    def _current(self, found: Standing) -> str | None:
+    def current(self, found: Standing) -> str | None:
+        """The stage that the batch is in, or that comes next."""
         waiting = [state for state in found.gone_through(self._settings) if not state.is_ready]
         at_work = [state for state in waiting if state.status is StageStatus.IN_PROGRESS]
         return next((state.stage.name for state in [*at_work, *waiting]), None)
 
-    def _line(self, row: Mapping[Any, Any]) -> m.BatchLine:
+    def line(self, row: Mapping[Any, Any]) -> m.BatchLine:
+        """A row of ``batchStatus`` as a line of the list."""
         states = [(stage, _word(stage, row)) for stage in stages_of(self._settings, row["kind"])]
         ready = [stage for stage, word in states if word in (StageStatus.COMPLETE, StageStatus.SKIPPED)]
         starts = [row[s.start_column] for s, _ in states if row[s.start_column]]

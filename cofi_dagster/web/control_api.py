@@ -36,6 +36,10 @@ class ControlReply(BaseModel):
 class Verbs(Protocol):
     """What a person may do to a batch."""
 
+    def launch(self, batch_id: int, *, by: str | None = None) -> Done:
+        """Let it begin."""
+        ...
+
     def pause(self, batch_id: int, *, by: str | None = None) -> Done:
         """Let it come to rest."""
         ...
@@ -63,6 +67,10 @@ class DatabaseVerbs:
     def __init__(self, control: Control) -> None:
         self._control = control
 
+    def launch(self, batch_id: int, *, by: str | None = None) -> Done:
+        """As :meth:`Control.launch`."""
+        return self._control.launch(batch_id, by=by)
+
     def pause(self, batch_id: int, *, by: str | None = None) -> Done:
         """As :meth:`Control.pause`."""
         return self._control.pause(batch_id, by=by)
@@ -85,11 +93,16 @@ class DatabaseVerbs:
 
 
 def add_control(app: FastAPI, verbs: Verbs) -> None:
-    """Add ``POST /api/batch/{id}/pause``, ``/resume``, ``/cancel``, ``/retry`` and ``/skip``."""
+    """Add ``POST /api/batch/{id}/launch``, ``/pause``, ``/resume``, ``/cancel``, ``/retry`` and ``/skip``."""
     refusals: dict[int | str, dict[str, object]] = {
         code: {"model": Refusal, "description": text} for code, text in _REFUSALS.items()
     }
     base = "/api/batch/{batch_id}"
+
+    @app.post(f"{base}/launch", status_code=202, tags=["control"], responses=refusals)
+    def launch(batch_id: _Id, request: Request) -> ControlReply:
+        """A batch that has not begun gets its run."""
+        return _reply(verbs.launch(batch_id, by=_who(request)))
 
     @app.post(f"{base}/pause", status_code=202, tags=["control"], responses=refusals)
     def pause(batch_id: _Id, request: Request) -> ControlReply:

@@ -1,4 +1,4 @@
-"""What every request to COFI's own paths passes: a request id and a line in the log, the role, the origin, the rate.
+"""What every request to COFI's own paths passes: a request id and a line in the log, the role, the token, the rate.
 
 The log holds method, path, status, milliseconds, whose key and the request id; no query and no body.
 """
@@ -16,11 +16,15 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cofi_dagster.web.keys import Role
+from cofi_dagster.web.session import Sessions
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _READS_PER_WRITE = 10
 _MOST_CALLERS = 10_000
 _QUIET = ("/health", "/metrics")
+_FOR_ALL = ("/cofi/login", "/cofi/logout")
+_PAGES = "/cofi/"
+"""Below it are pages, whose forms hold the token themselves."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOG = logging.getLogger("cofi.web")
 
@@ -49,9 +53,10 @@ class Rate:
 class Limits:
     """ASGI middleware around COFI's own application."""
 
-    def __init__(self, app: ASGIApp, per_minute: int) -> None:
+    def __init__(self, app: ASGIApp, per_minute: int, sessions: Sessions) -> None:
         """``per_minute``: changing requests of one key or address; ten times as many may read."""
         self._app = app
+        self._sessions = sessions
         self._writes = Rate(per_minute)
         self._reads = Rate(per_minute * _READS_PER_WRITE)
 
@@ -74,21 +79,22 @@ class Limits:
             await send(message)
 
         try:
-            refusal = self._refusal(
-                scope["method"], headers, caller, is_viewer=key is not None and key.role is Role.VIEWER
-            )
+            refusal = self._refusal(scope, headers, caller, is_viewer=key is not None and key.role is Role.VIEWER)
             await (refusal or self._app)(scope, receive, answer)
         finally:
             took = 1000 * (time.monotonic() - began)
             level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
             _LOG.log(level, "%s %s %d %.0f ms %s %s", scope["method"], scope["path"], status, took, caller, request_id)
 
-    def _refusal(self, method: str, headers: Headers, caller: str, *, is_viewer: bool) -> JSONResponse | None:
-        reads = method in _READING
-        if is_viewer and not reads:
+    def _refusal(self, scope: Scope, headers: Headers, caller: str, *, is_viewer: bool) -> JSONResponse | None:
+        reads, path = scope["method"] in _READING, scope["path"]
+        if is_viewer and not reads and path not in _FOR_ALL:
             return JSONResponse({"detail": "this key may only look: an operator's key is needed"}, 403)
-        if not reads and _is_foreign(headers):
-            return JSONResponse({"detail": "requests from other sites' pages are refused"}, 403)
+        session = scope.get("state", {}).get("session")
+        if session is not None and not reads and not path.startswith(_PAGES):
+            token = headers.get("x-csrf-token", "")
+            if not self._sessions.is_token(session.id, token):
+                return JSONResponse({"detail": "a browser's request needs its page's token in X-CSRF-Token"}, 403)
         wait = (self._reads if reads else self._writes).wait(caller, time.monotonic())
         if wait:
             said = {"detail": f"too many requests: try again in {wait:.0f} s"}
@@ -98,9 +104,3 @@ class Limits:
 
 def _request_id(given: str | None) -> str:
     return given if given and _REQUEST_ID.fullmatch(given) else uuid4().hex
-
-
-def _is_foreign(headers: Headers) -> bool:
-    """Whether a browser sends this from another site's page: it says so in ``Origin``."""
-    origin = headers.get("origin")
-    return origin is not None and origin.partition("://")[2] != headers.get("host")

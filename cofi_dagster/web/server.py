@@ -1,4 +1,4 @@
-"""The web server process of ``cofi up``: the Dagster UI at ``/`` and COFI's API on one address, behind the gate."""
+"""The web server process of ``cofi up``: the Dagster UI at ``/``, COFI's pages and API beside it, behind the gate."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from cofi_dagster.web.control_api import Verbs
 from cofi_dagster.web.gate import Gate
 from cofi_dagster.web.keys import Role, check_binding, keys_of
 from cofi_dagster.web.limits import Limits
+from cofi_dagster.web.session import Sessions
 
 
 class Switch:
@@ -51,15 +52,17 @@ def _is_cofis(path: str) -> bool:
 def create_app(
     settings: Settings, dagster_ui: ASGIApp, viewers_ui: ASGIApp | None = None, verbs: Verbs | None = None
 ) -> ASGIApp:
-    """COFI's API and the Dagster UI behind the gate; ``verbs`` are what a person may do to batches and their runs.
+    """COFI's pages, its API and the Dagster UI behind the gate; ``verbs`` are what a person may do to batches.
 
     Raises:
         DatabaseError: the database cannot be reached, or is too old.
     """
     engine = connect(settings)
     ready(engine)
-    api = Limits(create_api(settings, engine, verbs), settings.rate_limit_per_minute)
-    return Gate(Switch(api, dagster_ui, viewers_ui or dagster_ui), keys_of(settings))
+    keys = keys_of(settings)
+    sessions = Sessions(settings, keys)
+    api = Limits(create_api(settings, engine, verbs, sessions), settings.rate_limit_per_minute, sessions)
+    return Gate(Switch(api, dagster_ui, viewers_ui or dagster_ui), keys, sessions)
 
 
 def main(code_port: int) -> None:

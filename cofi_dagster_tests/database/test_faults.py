@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pymysql
 import pytest
 import sqlalchemy as sa
 
+from cofi_dagster.adhoc import reaudit, tasks
 from cofi_dagster.database import faults
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import connect, writing
 from cofi_dagster.database.transactions import transact
 from cofi_dagster.database.upgrade import missing, ready, upgrade
+from cofi_dagster.pipeline import batches, lease
 from cofi_dagster.pipeline.progress import Tally, Unwatched
 from cofi_dagster.pipeline.sink import Sink, SinkError, SinkSettings
 from cofi_dagster.pipeline.tracker import Tracker
@@ -26,6 +30,8 @@ from cofi_dagster.stages import BY_NAME
 from cofi_dagster_tests.database.conftest import Open
 from cofi_dagster_tests.database.own_server import LossyWire, OwnServer
 from cofi_dagster_tests.database.servers import ROOT
+from cofi_dagster_tests.fleet_simulator import FleetSimulator
+from cofi_dagster_tests.pipeline.site import Site
 
 FILES = 400
 GROUP = 20
@@ -257,9 +263,10 @@ def test_a_lock_that_is_held_long_is_waited_for(own: OwnServer, place: sa.Engine
     assert_each_file_once(place, GROUP)
 
 
-def test_a_group_larger_than_the_packet_is_divided_and_a_row_larger_than_it_fails_alone(
+def test_a_group_larger_than_the_packet_is_divided_and_a_row_larger_than_it_fails_alone_and_says_what_to_set(
     own: OwnServer, place: sa.Engine
 ) -> None:
+    began = time.monotonic()
     own.administer("SET GLOBAL max_allowed_packet = 65536")
     place.dispose()
     try:
@@ -267,16 +274,26 @@ def test_a_group_larger_than_the_packet_is_divided_and_a_row_larger_than_it_fail
             for number in range(1, GROUP):
                 sink.put(outcome(number, 'कहा "' * 1000))
             sink.put(outcome(GROUP, "x" * BIG_ROW))
+        assert time.monotonic() - began < 5, "a row that never fits is not tried again"
+        assert (sink.tally.done, sink.tally.failed) == (GROUP - 1, 1)
+        found = written(place)
+        assert set(found["flag"]) == set(found["segments"]) == set(range(1, GROUP))
+        with place.connect() as connection:
+            failed = sa.select(t.processing_logs.c.error_message).where(t.processing_logs.c.status == "failed")
+            said = connection.execute(failed).scalar_one()
+        sentence = (
+            rf"c{GROUP - 1:04d}\.wav: the database refuses its result: it takes 200,\d\d\d bytes, and the server's "
+            r"max_allowed_packet is 65,536: SET GLOBAL max_allowed_packet = (\d+)"
+        )
+        advised = re.match(sentence, said)
+        assert advised, said
+        own.administer(f"SET GLOBAL max_allowed_packet = {advised[1]}")
+        place.dispose()
+        with sink_on(place) as sink:
+            sink.put(outcome(GROUP, "x" * BIG_ROW))
+        assert sink.tally.done == 1
     finally:
         own.administer("SET GLOBAL max_allowed_packet = 16777216")
-        place.dispose()
-    assert (sink.tally.done, sink.tally.failed) == (GROUP - 1, 1)
-    assert "max_allowed_packet" in next(iter(sink.tally.reasons))
-    found = written(place)
-    assert set(found["flag"]) == set(found["segments"]) == set(range(1, GROUP))
-    with place.connect() as connection:
-        failed = sa.select(t.processing_logs.c.error_message).where(t.processing_logs.c.status == "failed")
-        assert "the database refuses its result" in connection.execute(failed).scalar_one()
 
 
 def test_a_server_that_is_read_only_for_a_while_is_waited_for(own: OwnServer, place: sa.Engine) -> None:
@@ -342,6 +359,79 @@ def test_the_tracker_sees_a_restart_of_the_server_through(
         tracker.set_total(run, 3)
     state = tracker.stages(BATCH)["file_distribution"]
     assert (str(state.status), state.started is not None, state.ended is not None) == ("Complete", True, True)
+
+
+def test_a_batch_is_registered_once_though_the_server_is_away_and_confirmations_are_lost(
+    own: OwnServer, place: sa.Engine, opened: Open, tmp_path: Path
+) -> None:
+    wire = LossyWire(own.port)
+    through = opened(own.url(wire.port))
+    old, new = tmp_path / "old" / "2026-01-15_1", tmp_path / "new" / "2026-01-15_1"
+    own.kill()
+
+    def come_back() -> None:
+        time.sleep(0.3)
+        own.start()
+
+    wire.losses = 2
+    with meanwhile(come_back):
+        made = batches.register(through, old, old.parent)
+    moved = batches.register(through, new, new.parent)
+    assert wire.lost == 2
+    wire.close()
+    assert (made.directory, moved.directory, moved.id) == (old, new, made.id)
+    with place.connect() as connection:
+        keys = connection.execute(sa.select(t.batch_status.c.directory).where(t.batch_status.c.id != BATCH))
+        assert keys.scalars().all() == [str(new)]
+
+
+def test_a_heartbeat_outlives_a_restart_of_the_server_and_is_written_at_the_next_beat(
+    own: OwnServer, place: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+    lost: list[bool] = []
+    with writing(place) as connection:
+        lease.take(connection, BATCH, "run")
+    with lease.Heartbeat(place, BATCH, "run", lost=lambda: lost.append(True)):
+        own.kill()
+        time.sleep(1)  # a beat falls due meanwhile, and fails
+        own.start()
+        with place.connect() as connection:
+            back = connection.execute(sa.select(sa.func.now(6))).scalar_one()
+        time.sleep(0.35)
+    with place.connect() as connection:
+        holder = lease.holder_of(connection, BATCH)
+    assert holder is not None
+    assert holder.heartbeat_at > back
+    assert not lost
+
+
+def test_a_batch_and_a_reaudit_get_through_though_every_connection_is_killed_again_and_again(
+    own: OwnServer, place: sa.Engine, settings: Callable[..., Settings], quick_fleet: FleetSimulator
+) -> None:
+    site = Site.on(settings(**quick_fleet.environment()), place)
+    ended, killed = threading.Event(), []
+
+    def kill() -> None:
+        while not ended.wait(0.03):
+            killed.append(own.kill_connections())
+
+    with meanwhile(kill):
+        try:
+            batch = site.make(30, key="2026-01-15_1")
+            site.run(batch)
+            request = reaudit.request_of(place, site.settings, ["call_000001.wav"], ["stt", "llm1", "llm2"], batch)
+            task_id = reaudit.queue(place, request)
+            task = tasks.begin(place, task_id, "again")
+            reaudit.begin(site.pipeline, task, "again", request["stages"])
+            for stage in request["stages"]:
+                reaudit.run_stage(site.pipeline, task, "again", stage, request["stages"])
+            reaudit.finish(site.pipeline, task)
+        finally:
+            ended.set()
+    assert sum(killed) > 20
+    assert site.status(batch) == "Completed"
+    assert tasks.get(place, task_id).status == "completed"
 
 
 def test_the_tracker_s_steps_are_taken_once_though_confirmations_are_lost(

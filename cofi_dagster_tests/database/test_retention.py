@@ -73,7 +73,7 @@ class Archive:
     def events(self, kind: str) -> list[Any]:
         log = t.batch_execution_log
         with self.engine.connect() as connection:
-            return connection.execute(sa.select(log).where(log.c.eventType == kind).order_by(log.c.id)).all()
+            return list(connection.execute(sa.select(log).where(log.c.eventType == kind).order_by(log.c.id)))
 
     def count(self, table: sa.Table) -> int:
         with self.engine.connect() as connection:

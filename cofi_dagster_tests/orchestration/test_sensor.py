@@ -9,7 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from cofi_dagster.orchestration.sensors import Arrival, Listing, batch_directory_sensor, list_batch_root, new_batches
+from cofi_dagster.orchestration.sensors import batch_directory_sensor
+from cofi_dagster.pipeline.arrivals import Arrival, Listing, list_batch_root, new_batches
 from cofi_dagster.settings import Settings
 from cofi_dagster_tests.batches import make_batch
 from cofi_dagster_tests.fleet_simulator import FleetSimulator

@@ -32,7 +32,7 @@ class Ears:
         self.is_deaf = False
 
     def sinks(self) -> list[Sink]:
-        def tell(_subject: str, text: str) -> None:
+        def tell(text: str) -> None:
             if self.is_deaf:
                 raise NotTold("deaf")
             self.heard.append(text)
@@ -155,7 +155,7 @@ def test_a_webhook_gets_what_slack_takes_and_the_log_has_no_secret(
     url, got = webhook
     with caplog.at_level(logging.WARNING):
         for sink in sinks_of(settings(COFI_ALERT_WEBHOOK_URL=url)):
-            sink.tell("COFI: late", "batch 1 is late")
+            sink.tell("batch 1 is late")
         assert got == [{"text": "batch 1 is late"}]
         assert "batch 1 is late" in caplog.text
         gone = f"http://127.0.0.1:{free_port()}/services/SECRET"
@@ -163,7 +163,7 @@ def test_a_webhook_gets_what_slack_takes_and_the_log_has_no_secret(
         _, hook, post = sinks_of(settings(COFI_ALERT_WEBHOOK_URL=gone, COFI_SMTP_PASSWORD="SECRET", **mail))
         for sink in (hook, post):
             with pytest.raises(NotTold) as refused:
-                sink.tell("COFI", "batch 1 is late")
+                sink.tell("batch 1 is late")
             assert "SECRET" not in str(refused.value) + caplog.text
             assert refused.value.__cause__ is None
 
