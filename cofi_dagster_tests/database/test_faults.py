@@ -364,25 +364,27 @@ def test_the_tracker_sees_a_restart_of_the_server_through(
 def test_a_batch_is_registered_once_though_the_server_is_away_and_confirmations_are_lost(
     own: OwnServer, place: sa.Engine, opened: Open, tmp_path: Path
 ) -> None:
-    wire = LossyWire(own.port)
-    through = opened(own.url(wire.port))
-    old, new = tmp_path / "old" / "2026-01-15_1", tmp_path / "new" / "2026-01-15_1"
+    first, old, new = (tmp_path / name for name in ("a/2026-01-14_1", "b/2026-01-15_1", "c/2026-01-15_1"))
     own.kill()
 
     def come_back() -> None:
         time.sleep(0.3)
         own.start()
 
-    wire.losses = 2
     with meanwhile(come_back):
-        made = batches.register(through, old, old.parent)
+        batches.register(place, first, first.parent)
+    wire = LossyWire(own.port)
+    through = opened(own.url(wire.port))
+    with through.connect():
+        wire.losses = 2
+    made = batches.register(through, old, old.parent)
     moved = batches.register(through, new, new.parent)
     assert wire.lost == 2
     wire.close()
     assert (made.directory, moved.directory, moved.id) == (old, new, made.id)
     with place.connect() as connection:
-        keys = connection.execute(sa.select(t.batch_status.c.directory).where(t.batch_status.c.id != BATCH))
-        assert keys.scalars().all() == [str(new)]
+        found = connection.execute(sa.select(t.batch_status.c.directory).where(t.batch_status.c.id != BATCH))
+        assert found.scalars().all() == [str(first), str(new)]
 
 
 def test_a_heartbeat_outlives_a_restart_of_the_server_and_is_written_at_the_next_beat(

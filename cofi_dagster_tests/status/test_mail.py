@@ -135,7 +135,7 @@ def test_a_server_that_is_not_who_it_says_or_refuses_gets_no_alert_and_no_passwo
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with mail("starttls") as (box, settings_of_it):
+    with mail("tls") as (box, settings_of_it):
         _, post = sinks_of(settings(**settings_of_it))
         with pytest.raises(Unreachable, match="SSLCertVerificationError"):
             post.tell("batch 1 is late")

@@ -56,4 +56,4 @@ def test_reading_does_what_the_document_says(schema: Any) -> None:
 
 
 def test_posting_does_what_the_document_says(schema: Any) -> None:
-    assert exercise(schema, "POST", CHECKS, examples=25) == 8
+    assert exercise(schema, "POST", CHECKS, examples=25) == 9
