@@ -53,7 +53,7 @@ _writers = _Writers()
 
 def _sweep(engine: sa.Engine) -> None:
     """Remove the receipts of processes long gone, by key: a scan would wait for those of transactions under way."""
-    with reading(engine) as connection:
+    with writing(engine) as connection:
         old = sa.select(commit_receipt.c.writer).where(commit_receipt.c.committedAt < sa.func.now() - _DAY)
         writers = connection.execute(old.limit(1000)).scalars().all()
         if writers:

@@ -409,8 +409,13 @@ def test_a_heartbeat_outlives_a_restart_of_the_server_and_is_written_at_the_next
 
 
 def test_a_batch_and_a_reaudit_get_through_though_every_connection_is_killed_again_and_again(
-    own: OwnServer, place: sa.Engine, settings: Callable[..., Settings], quick_fleet: FleetSimulator
+    own: OwnServer,
+    place: sa.Engine,
+    settings: Callable[..., Settings],
+    quick_fleet: FleetSimulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(faults, "WAITS", (0.03,) * 100)
     site = Site.on(settings(**quick_fleet.environment()), place)
     ended, killed = threading.Event(), []
 
@@ -420,7 +425,7 @@ def test_a_batch_and_a_reaudit_get_through_though_every_connection_is_killed_aga
 
     with meanwhile(kill):
         try:
-            batch = site.make(30, key="2026-01-15_1")
+            batch = site.make(12, key="2026-01-15_1")
             site.run(batch)
             request = reaudit.request_of(place, site.settings, ["call_000001.wav"], ["stt", "llm1", "llm2"], batch)
             task_id = reaudit.queue(place, request)
