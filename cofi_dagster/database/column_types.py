@@ -13,13 +13,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import operators
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 MYSQL = ("mysql", "mariadb")
 
 
-class utcnow(ColumnElement[Any]):  # noqa: N801 - reads as the SQL function that it is
-    """The database server's clock, UTC, microseconds (SQLite: milliseconds). The one clock of all stored times."""
+class utcnow(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function that it is
+    """The database server's clock, UTC, microseconds (SQLite: milliseconds). The one clock of all stored times.
+
+    A ``FunctionElement``, for a statement with any other element of one's own is compiled anew at each execution.
+    """
 
     type = sa.DateTime()
     inherit_cache = True
