@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from cofi_dagster.fleet.client import FileUnreadable, FleetClient, MachineTrouble, Reply, Upload
 from cofi_dagster.fleet.endpoints import Endpoint
 from cofi_dagster.fleet.verdicts import Verdict, verdict
+from cofi_dagster.pipeline.machine_tally import MachineTally, Mishap
 from cofi_dagster.pipeline.pace import Pace
 from cofi_dagster.pipeline.sink import Sink
 from cofi_dagster.pipeline.work import BadReply, FileFault, FileStage, Outcome, PostForm, PostJson, PutFile, State, Work
@@ -83,6 +85,7 @@ class Lane:
     endpoint: Endpoint
     queue: deque[Work]
     limit: float
+    tally: MachineTally
     in_flight: int = 0
     done: int = 0
     weight_done: float = 0.0
@@ -110,9 +113,9 @@ class Lane:
 
 @dataclass(slots=True)
 class Summary:
-    """What the machines did: name to files done and seconds of requests, and each time one was set aside."""
+    """What the machines did: name to files done, seconds of requests and errors, and each time one was set aside."""
 
-    machines: dict[str, dict[str, float]] = field(default_factory=dict)
+    machines: dict[str, dict[str, Any]] = field(default_factory=dict)
     set_aside: list[str] = field(default_factory=list)
 
 
@@ -151,15 +154,19 @@ class Dispatch:
         self._lanes = self._make_lanes(list(endpoints), sorted(works, key=lambda work: -work.weight))
 
     def _make_lanes(self, endpoints: list[Endpoint], works: list[Work]) -> list[Lane]:
-        limit = float(self._limits.concurrency)
         if self._shared:
             queue = deque(works)
-            return [Lane(endpoint, queue, limit) for endpoint in endpoints]
-        lanes = {endpoint.name: Lane(endpoint, deque(), limit) for endpoint in endpoints}
+            return [self._make_lane(endpoint, queue) for endpoint in endpoints]
+        lanes = {endpoint.name: self._make_lane(endpoint, deque()) for endpoint in endpoints}
         spread = list(lanes.values())
         for index, work in enumerate(works):
             (lanes.get(work.home or "") or spread[index % len(spread)]).queue.append(work)
         return spread
+
+    def _make_lane(self, endpoint: Endpoint, queue: deque[Work]) -> Lane:
+        most, tally = self._limits.concurrency, self._pace.machine(endpoint.name)
+        tally.limit = tally.most = most
+        return Lane(endpoint, queue, float(most), tally)
 
     async def run(self) -> None:
         """Send until all is done, or a stop is asked for.
@@ -192,14 +199,18 @@ class Dispatch:
             raise self._failure
 
     def _tick(self) -> None:
-        """Once a second: look whether the fleet is still there, and let waits end."""
+        """Once a second: look whether the fleet is still there, let waits end, and say what machines are given."""
         self._check_fleet()
+        for lane in self._lanes:
+            lane.tally.limit = int(lane.limit)
         self._changed.set()
         asyncio.get_running_loop().call_later(1.0, self._tick)
 
     def _summarise(self) -> None:
         for lane in self._lanes:
-            self.summary.machines[lane.endpoint.name] = {"files": lane.done, "seconds": round(lane.busy_seconds, 3)}
+            did: dict[str, Any] = {"files": lane.done, "seconds": round(lane.busy_seconds, 3)}
+            errors = {kind: count for kind, count in lane.tally.mishaps.items() if count}
+            self.summary.machines[lane.endpoint.name] = did | ({"errors": errors} if errors else {})
 
     # -- who does what ---------------------------------------------------------------------------------------
 
@@ -302,7 +313,7 @@ class Dispatch:
             return upload
         if meaning is Verdict.DONE:
             shown = _shorten(upload.reply.body)
-            self._again(lane, work, "the upload's reply does not confirm the file's SHA-256", shown)
+            self._fault(lane, work, "the upload's reply does not confirm the file's SHA-256", shown)
         elif status == 507:
             self._trouble(lane, work, f"its disk is full{_detail(upload.reply.body)}")
         else:
@@ -314,10 +325,11 @@ class Dispatch:
         try:
             outcome = self._stage.outcome(work, body)
         except BadReply as bad:
-            self._again(lane, work, f"the reply is not what the protocol says: {bad}", _shorten(body))
+            self._fault(lane, work, f"the reply is not what the protocol says: {bad}", _shorten(body))
             return
         self._well(lane)
         lane.done += 1
+        lane.tally.answered += 1
         lane.weight_done += work.weight
         self._pace.answered(work.weight, asyncio.get_running_loop().time() - work.started)
         self._finish(outcome)
@@ -325,8 +337,10 @@ class Dispatch:
     def _missing(self, lane: Lane, work: Work, reply: Reply) -> None:
         """404: upload the file again, once, and repeat."""
         self._well(lane)
+        message = f"HTTP 404{_detail(reply.body)}"
+        lane.tally.met(Mishap.MISSING, message)
         if lane.endpoint.files is None or work.reuploaded:
-            self._fail(work, f"HTTP 404{_detail(reply.body)}", _shorten(reply.body))
+            self._fail(work, message, _shorten(reply.body))
             return
         work.reuploaded = True
         work.home = None
@@ -339,9 +353,10 @@ class Dispatch:
             self._busy(lane, work, reply, message)
         elif meaning is Verdict.PASSING:
             self._well(lane)
-            self._again(lane, work, message, _shorten(reply.body))
+            self._fault(lane, work, message, _shorten(reply.body))
         else:
             self._well(lane)
+            lane.tally.met(Mishap.REFUSED, message)
             self._fail(work, message, _shorten(reply.body))
 
     # -- what follows ----------------------------------------------------------------------------------------
@@ -366,6 +381,7 @@ class Dispatch:
         """Wait, send it less, repeat; not counted as an attempt. A file that alone is refused so for long fails."""
         loop = asyncio.get_running_loop()
         now = loop.time()
+        lane.tally.met(Mishap.BUSY, message)
         work.attempts -= 1
         work.busy_since = work.busy_since or now
         refused_for = now - work.busy_since
@@ -384,6 +400,11 @@ class Dispatch:
         lane.queue.appendleft(work)
         loop.call_later(wait + _CLOCK_STEP, self._changed.set)
         self._check_fleet()
+
+    def _fault(self, lane: Lane, work: Work, error: str, output: str) -> None:
+        """A reply that is none."""
+        lane.tally.met(Mishap.FAULT, error)
+        self._again(lane, work, error, output)
 
     def _again(self, lane: Lane, work: Work, error: str, output: str | None = None) -> None:
         """A passing fault: repeat after a growing, jittered wait, up to the most attempts."""
@@ -405,6 +426,7 @@ class Dispatch:
         """
         lane.troubles += 1
         lane.last_trouble = error
+        lane.tally.met(Mishap.NO_REPLY, error)
         work.troubles += 1
         if lane.troubles >= _ASIDE_AFTER and lane.aside_since is None:
             self._set_aside(lane)
@@ -421,7 +443,7 @@ class Dispatch:
         lane.aside_since = asyncio.get_running_loop().time()
         self.summary.set_aside.append(f"{lane.endpoint.name}: {lane.last_trouble}")
         self._sink.machine_aside(lane.endpoint.name, lane.last_trouble)
-        self._pace.set_aside(lane.endpoint.name, lane.last_trouble)
+        lane.tally.aside = (lane.aside_since, lane.last_trouble)
         task = asyncio.create_task(self._probe(lane))
         self._probes.add(task)
         task.add_done_callback(self._ended)
@@ -438,7 +460,7 @@ class Dispatch:
                 lane.troubles = 0
                 lane.limit = 1.0
                 self._sink.machine_back(lane.endpoint.name)
-                self._pace.back(lane.endpoint.name)
+                lane.tally.aside = None
                 return
 
     def _check_fleet(self) -> None:

@@ -10,6 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from cofi_dagster.pipeline.machine_tally import MachineTally
 
 _ENOUGH = 12
 _SYSTEMATIC = 0.05
@@ -41,24 +44,32 @@ class Pace:
         self.files_done = 0
         self.audio_done = 0.0
         self.in_flight = 0
-        self._machines: dict[str, int] = {}
-        self._aside: dict[str, str] = {}
+        self._machines: dict[str, MachineTally] = {}
         self._started_sum = 0.0
         self._spent = 0.0
         self._answers = 0
         self._took = self._heard = 0.0
         self._w = self._wx = self._wy = self._wxx = self._wxy = self._wyy = 0.0
 
+    def machine(self, name: str) -> MachineTally:
+        """The tally of a machine, to count in."""
+        tally = self._machines.get(name)
+        if tally is None:
+            tally = self._machines[name] = MachineTally()
+        return tally
+
     def begun(self, machine: str, now: float) -> None:
         """A request goes out."""
         self.in_flight += 1
-        self._machines[machine] = self._machines.get(machine, 0) + 1
+        self.machine(machine).in_flight += 1
         self._started_sum += now
 
     def ended(self, machine: str, started: float, now: float) -> None:
         """A request that went out at ``started`` ended, however it did."""
         self.in_flight -= 1
-        self._machines[machine] -= 1
+        tally = self._machines[machine]
+        tally.in_flight -= 1
+        tally.seconds += now - started
         self._started_sum -= started
         self._spent += now - started
 
@@ -82,21 +93,20 @@ class Pace:
         self.files_done += 1
         self.audio_done += length
 
-    def set_aside(self, machine: str, reason: str) -> None:
-        """A machine gets nothing more until it is back."""
-        self._aside = {**self._aside, machine: reason}
-
-    def back(self, machine: str) -> None:
-        """A machine that was set aside is back."""
-        self._aside = {name: reason for name, reason in self._aside.items() if name != machine}
-
     def aside(self) -> dict[str, str]:
-        """The machines that are set aside, and why."""
-        return self._aside
+        """The machines that get nothing more until they are back, and why."""
+        return {name: tally.aside[1] for name, tally in self._all() if tally.aside is not None}
 
-    def machines(self) -> dict[str, int]:
+    def in_flight_by_machine(self) -> dict[str, int]:
         """Requests in flight by machine."""
-        return dict(self._machines)
+        return {name: tally.in_flight for name, tally in self._all()}
+
+    def figures(self, now: float) -> dict[str, dict[str, Any]]:
+        """What each machine did, as ``stageDetail.pace`` holds it."""
+        return {name: tally.figures(now) for name, tally in self._all()}
+
+    def _all(self) -> list[tuple[str, MachineTally]]:
+        return list(self._machines.items())
 
     def remaining(self, now: float) -> Remaining | None:
         """Seconds until the last file has its outcome; None while too little is known, or nothing is in flight."""

@@ -103,8 +103,9 @@ class StageRun:
             self._said, self._moved_at = counts, now
         pace: dict[str, Any] = {
             "left": self.pace.files_left,
-            "inFlight": self.pace.machines(),
+            "inFlight": self.pace.in_flight_by_machine(),
             "aside": self.pace.aside(),
+            "machines": self.pace.figures(now),
         }
         pace["idle"] = now - self._moved_at
         remaining = self.pace.remaining(now)
