@@ -113,7 +113,7 @@ class FleetClient:
             async with self.session.post(url, data=body, headers=headers, timeout=_limit(timeout)) as response:
                 return Reply(response.status, await response.read(), retry_after(response.headers.get("Retry-After")))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise MachineTrouble(_trouble(error, timeout)) from error
+            raise MachineTrouble(trouble(error, timeout)) from error
 
     async def post_form(self, url: str, part: Part, *, timeout: float) -> Reply:
         """POST a multipart form with one file.
@@ -131,7 +131,7 @@ class FleetClient:
             async with self.session.post(url, data=form, headers=self._headers, timeout=_limit(timeout)) as response:
                 return Reply(response.status, await response.read(), retry_after(response.headers.get("Retry-After")))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise MachineTrouble(_trouble(error, timeout)) from error
+            raise MachineTrouble(trouble(error, timeout)) from error
 
     async def put_file(self, base: str, batch_id: int, name: str, path: Path, *, timeout: float) -> Upload:
         """Upload one file with its checksum; a large one is streamed.
@@ -152,7 +152,7 @@ class FleetClient:
                 reply = Reply(response.status, body, retry_after(response.headers.get("Retry-After")))
                 return Upload(reply, size, digest)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise MachineTrouble(_trouble(error, timeout)) from error
+            raise MachineTrouble(trouble(error, timeout)) from error
 
     async def healthy(self, urls: tuple[str, ...]) -> bool:
         """Whether the first of ``urls`` that exists (is not 404) answers 200 within five seconds."""
@@ -170,7 +170,8 @@ def _limit(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, _CONNECT_SECONDS))
 
 
-def _trouble(error: BaseException, timeout: float) -> str:
+def trouble(error: BaseException, timeout: float) -> str:
+    """Why no reply came within ``timeout`` seconds, in words."""
     if isinstance(error, TimeoutError):
         return f"no reply within {timeout:g} s"
     if isinstance(error, aiohttp.ClientConnectorError):
