@@ -92,6 +92,12 @@ def _at_work(connection: sa.Connection) -> Iterator[str]:
     yield from _head("cofi_machine_in_flight", "Requests in flight to a machine.")
     flying = [(r["batchId"], r["stage"], m, n) for r in at_work for m, n in r["pace"].get("inFlight", {}).items()]
     yield from _lines("cofi_machine_in_flight", (*labels, "machine"), flying)
+    did = [(r["batchId"], r["stage"], m, d) for r in at_work for m, d in r["pace"].get("machines", {}).items()]
+    yield from _head("cofi_machine_answered", "Files that a machine has answered in a stage at work.")
+    yield from _lines("cofi_machine_answered", (*labels, "machine"), [(*where, d["answered"]) for *where, d in did])
+    yield from _head("cofi_machine_errors", "Requests to a machine that failed in a stage at work, by kind of error.")
+    wrong = [(*where, kind, count) for *where, d in did for kind, count in d["errors"].items()]
+    yield from _lines("cofi_machine_errors", (*labels, "machine", "kind"), wrong)
     yield from _head("cofi_machine_set_aside", "Machines that are set aside.")
     aside = [(r["batchId"], r["stage"], machine, 1) for r in at_work for machine in r["pace"].get("aside", {})]
     yield from _lines("cofi_machine_set_aside", (*labels, "machine"), aside)
