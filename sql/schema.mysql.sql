@@ -212,6 +212,8 @@ CREATE TABLE `call` (
 
 CREATE INDEX `idx_call_audioName` ON `call` (`audioName`);
 
+CREATE INDEX idx_call_lang ON `call` (`batchId`, lang);
+
 CREATE INDEX idx_call_status ON `call` (`batchId`, status);
 
 CREATE TABLE `callConversation` (
@@ -232,6 +234,8 @@ CREATE TABLE `callConversation` (
 
 CREATE INDEX `idx_callConversation_call` ON `callConversation` (`callId`);
 
+CREATE INDEX `idx_callConversation_symbol` ON `callConversation` (symbol, `callId`);
+
 CREATE TABLE `callMetadata` (
   id BIGINT NOT NULL AUTO_INCREMENT,
   `batchId` BIGINT NOT NULL,
@@ -249,6 +253,12 @@ CREATE TABLE `callMetadata` (
 )ENGINE=InnoDB CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
 
 CREATE INDEX `idx_callMetadata_client` ON `callMetadata` (`clientCode`, `callStart`);
+
+CREATE INDEX `idx_callMetadata_dealer` ON `callMetadata` (`dealerId`, `batchId`);
+
+CREATE INDEX `idx_callMetadata_phone` ON `callMetadata` (`clientPhone`);
+
+CREATE INDEX `idx_callMetadata_start` ON `callMetadata` (`batchId`, `callStart`);
 
 CREATE TABLE `cofiVersion` (
   id INTEGER NOT NULL,
@@ -399,6 +409,8 @@ CREATE TABLE `tradeMetadata` (
 CREATE INDEX `idx_tradeMetadata_audioName` ON `tradeMetadata` (`batchId`, `audioName`);
 
 CREATE INDEX `idx_tradeMetadata_order` ON `tradeMetadata` (`batchId`, `orderId`, `tradeId`);
+
+CREATE INDEX `idx_tradeMetadata_symbol` ON `tradeMetadata` (symbol, `batchId`);
 
 CREATE TABLE transcript (
   id BIGINT NOT NULL AUTO_INCREMENT,

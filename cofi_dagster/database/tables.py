@@ -89,6 +89,7 @@ call = sa.Table(
     sa.UniqueConstraint("batchId", "audioName", name="uq_call_audioName"),
     sa.Index("idx_call_status", "batchId", "status"),
     sa.Index("idx_call_audioName", "audioName"),
+    sa.Index("idx_call_lang", "batchId", "lang"),
     **_OPTIONS,
 )  # fmt: skip
 
@@ -107,6 +108,9 @@ call_metadata = sa.Table(
     sa.Column("direction", sa.String(32)),
     sa.UniqueConstraint("batchId", "audioName", name="uq_callMetadata_audioName"),
     sa.Index("idx_callMetadata_client", "clientCode", "callStart"),
+    sa.Index("idx_callMetadata_phone", "clientPhone"),
+    sa.Index("idx_callMetadata_dealer", "dealerId", "batchId"),
+    sa.Index("idx_callMetadata_start", "batchId", "callStart"),
     **_OPTIONS,
 )  # fmt: skip
 
@@ -130,6 +134,7 @@ trade_metadata = sa.Table(
     file_column("audioName", nullable=True),
     sa.Index("idx_tradeMetadata_order", "batchId", "orderId", "tradeId"),
     sa.Index("idx_tradeMetadata_audioName", "batchId", "audioName"),
+    sa.Index("idx_tradeMetadata_symbol", "symbol", "batchId"),
     **_OPTIONS,
 )  # fmt: skip
 
@@ -219,6 +224,7 @@ call_conversation = sa.Table(
     sa.Column("replyId", sa.String(32)),
     time_column("createdAt", now=True),
     sa.Index("idx_callConversation_call", "callId"),
+    sa.Index("idx_callConversation_symbol", "symbol", "callId"),
     **_OPTIONS,
 )  # fmt: skip
 
