@@ -7,14 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from cofi_dagster.triage.grading import CONFIRMED, PRICE_OUTSIDE, WRONG_QUANTITY, WRONG_SIDE
 from cofi_dagster.triage.order_book import Order, number, side, text
 from cofi_dagster.triage.scrip_names import SAME_SCRIP, similarity
-
-CONFIRMED = "confirmed"
-WRONG_QUANTITY = "wrong_quantity"
-WRONG_SIDE = "wrong_side"
-PRICE_OUTSIDE = "price_outside"
-NOT_DISCUSSED = "not_discussed"
 
 WEIGHTS = {"symbol": 0.35, "side": 0.20, "quantity": 0.30, "price": 0.15}
 """What each component adds to the score of a comparison; together 1."""

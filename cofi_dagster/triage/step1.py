@@ -14,40 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cofi_dagster.triage.order_book import Call, CallIndex, Key, Order, calls_of, orders_of
+from cofi_dagster.triage.grading import TIERS, Tier
+from cofi_dagster.triage.order_book import Call, CallIndex, Order, calls_of, orders_of
 
 MAPPING_COLUMNS = ("tradeMetadataId", "callId", "audioName", "matchTier", "score", "step")
-
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """A way to find calls for an order. The score falls linearly from ``best`` (no gap) to ``worst`` (the whole reach).
-
-    The reach is the window, or 24 hours for a tier that takes the whole day.
-    """
-
-    name: str
-    keys: tuple[Key, ...]
-    in_window: bool
-    best: float
-    worst: float
-    is_evidence: bool
-
-    def scores(self, gaps: NDArray[np.float64], window: timedelta) -> NDArray[np.float64]:
-        """Between 0 and 1, lower the longer before the order (``gaps``, in seconds) the call began."""
-        reach = (window if self.in_window else timedelta(days=1)).total_seconds()
-        return np.round(self.best - (self.best - self.worst) * np.minimum(gaps / reach, 1.0), 6)
-
-    def score(self, gap: timedelta, window: timedelta) -> float:
-        """The score of one call."""
-        return float(self.scores(np.array([gap.total_seconds()]), window)[0])
-
-
-TIERS = (
-    Tier("client_window", ("client",), in_window=True, best=1.0, worst=0.7, is_evidence=True),
-    Tier("phone_window", ("phone",), in_window=True, best=0.8, worst=0.5, is_evidence=True),
-    Tier("weak_same_day", ("client", "phone"), in_window=False, best=0.3, worst=0.1, is_evidence=False),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +50,19 @@ def match(trades: pd.DataFrame, calls: pd.DataFrame, *, window_minutes: float) -
         audio_names.update(dict.fromkeys(order.trade_ids, best))
         if tier:
             gaps = (np.datetime64(order.time, "us") - starts[positions]).astype(np.float64) / 1e6
-            rows.add(order.trade_ids, positions, tier.name, tier.scores(gaps, window))
+            rows.add(order.trade_ids, positions, tier.name, scores(tier, gaps, window))
     return Matches(rows.frame(index.calls), audio_names)
+
+
+def scores(tier: Tier, gaps: NDArray[np.float64], window: timedelta) -> NDArray[np.float64]:
+    """The tier's scores: 0 to 1, lower the longer before the order (``gaps``, in seconds) a call began."""
+    reach = tier.reach(window).total_seconds()
+    return np.round(tier.best - (tier.best - tier.worst) * np.minimum(gaps / reach, 1.0), 6)
+
+
+def score_of(tier: Tier, gap: timedelta, window: timedelta) -> float:
+    """The tier's score of one call."""
+    return float(scores(tier, np.array([gap.total_seconds()]), window)[0])
 
 
 def span(order: Order, tier: Tier, index: CallIndex, window: timedelta) -> list[int]:

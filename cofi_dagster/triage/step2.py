@@ -19,15 +19,20 @@ from typing import Any
 
 import pandas as pd
 
-from cofi_dagster.triage.content import CONFIRMED, NOT_DISCUSSED, WRONG_SIDE, Comparison, Said, compare, said_of
+from cofi_dagster.triage.content import Comparison, Said, compare, said_of
+from cofi_dagster.triage.grading import (
+    CONFIRMED,
+    CONTENT_SAME_DAY,
+    CONTENT_SHARE,
+    NOT_DISCUSSED,
+    TIERS,
+    WRONG_SIDE,
+    Tier,
+)
 from cofi_dagster.triage.order_book import Call, CallIndex, Order, calls_of, orders_of
-from cofi_dagster.triage.step1 import MAPPING_COLUMNS, TIERS, Tier, span
+from cofi_dagster.triage.step1 import MAPPING_COLUMNS, score_of, span
 
 REFINED_COLUMNS = (*MAPPING_COLUMNS, "verdict", "detail")
-CONTENT_SAME_DAY = "content_same_day"
-
-CONTENT_SHARE = 0.75
-"""How much of a score is what was said; the rest is the tier's score of step 1."""
 
 EMPTY_CALLS = frozenset({"ShortCall", "NoSpeech"})
 """Calls in which no order can have been given: they never stand in the way of a verdict on the others."""
@@ -121,7 +126,7 @@ def _candidates(
         for position in span(order, tier, index, window):
             call = index.calls[position]
             if order.time is not None and call.id not in found:
-                score = tier.score(order.time - call.start, window)
+                score = score_of(tier, order.time - call.start, window)
                 found[call.id] = _Candidate(call, tier, score, call.id in proposed)
     if not any(one.put_forward for one in found.values()):
         winner = next((one.tier for one in found.values()), None)
