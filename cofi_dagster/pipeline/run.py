@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -226,7 +227,8 @@ def _drive(pipeline: Pipeline, context: StageContext, run: StageRun, file_stage:
             for outcome in plan.decided:
                 sink.put(outcome)
             if plan.works:
-                _in_own_thread(lambda: dispatch(sink), stop)
+                with _without_collecting_the_past():
+                    _in_own_thread(lambda: dispatch(sink), stop)
     finally:
         run.done, run.failed, run.skipped = tally.done, tally.failed, tally.skipped
         run.metadata["sent"] = tally.sent
@@ -245,6 +247,19 @@ def _stopped(context: StageContext, run: StageRun) -> None:
     if run.asked is Wish.PAUSE:
         raise StagePaused(f"{what} is paused: {run.done} of {run.total} are done, nothing is in flight")
     raise StageCancelled(f"{what} is cancelled")
+
+
+@contextmanager
+def _without_collecting_the_past() -> Iterator[None]:
+    """Keep the garbage collector from what was there before the dispatch: the stage's works, and all of Dagster.
+
+    One look at all of it stops every request for a tenth of a second and more; they live until the stage's end anyway.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _in_own_thread(main: Callable[[], Any], stop: Stop) -> None:
