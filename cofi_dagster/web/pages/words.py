@@ -15,10 +15,10 @@ NOTHING = "–"
 _TONES = {
     "good": ("complete", "completed", "verified", "client_window", "phone_window", "confirmed", "ready", "accepted"),
     "work": ("inprogress", "running", "processing", "queued"),
-    "halt": ("paused", "repaired", "weak_same_day", "overridden", "skipped", "busy"),
+    "halt": ("paused", "repaired", "weak_same_day", "overridden", "skipped", "busy", "loading"),
     "bad": (
         "failed", "unverified", "cancelled", "wrong_quantity", "wrong_side", "price_outside", "not_discussed",
-        "set aside", "unreachable",
+        "set aside", "unreachable", "unhealthy",
     ),
 }  # fmt: skip
 _TONE_OF = {word: tone for tone, words in _TONES.items() for word in words}
