@@ -66,6 +66,7 @@ def _fill(engine: sa.Engine, settings: Settings, files: int) -> int:
         made = connection.execute(
             t.batch_status.insert().values(batchDate=date(2026, 1, 15), batchNumber=1, totalFiles=files)
         )
+        assert made.inserted_primary_key is not None
         batch_id = int(made.inserted_primary_key[0])
     flags = {stage.done_flag: 1 for stage in STAGES[3:6] if stage.done_flag}
     names = [f"call_{k:06d}.wav" for k in range(files)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bulk, growth, overhead, pages, remaining, restart, tracking, utilisation, wire
+from benchmarks import bulk, growth, overhead, pages, plans, remaining, restart, tracking, utilisation, wire
 from benchmarks.measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
@@ -14,6 +14,7 @@ MEASURES: tuple[Measure, ...] = (
     bulk.MEASURE,
     tracking.MEASURE,
     pages.MEASURE,
+    plans.MEASURE,
     remaining.MEASURE,
 )
 BY_NAME: dict[str, Measure] = {measure.name: measure for measure in MEASURES}
