@@ -106,7 +106,7 @@ def _running(site: Site) -> int:
         known = sa.select(t.call.c.audioName, t.call.c.id).where(t.call.c.batchId == batch)
         ids = {row.audioName: row.id for row in connection.execute(known)}
         insert_rows(connection, t.processing_logs, list(_failures(batch, ids)))
-        insert_rows(connection, t.stage_detail, list(_details(batch)))
+        connection.execute(t.stage_detail.insert(), list(_details(batch)))
         connection.execute(t.batch_execution_log.insert(), list(_events(batch)))
         connection.execute(t.batch_lease.insert().values(_lease(batch)))
     return batch
@@ -163,7 +163,8 @@ def _details(batch: int) -> Iterator[dict[str, Any]]:
     for name in NAMES[: NAMES.index("stt")]:
         yield {
             "batchId": batch, "stage": name, "itemsTotal": FILES, "itemsDone": FILES, "itemsFailed": 0,
-            "itemsSkipped": 0, "itemsWorked": FILES, "workDone": 60.0 * FILES, "secondsAtWork": 540.0,
+            "itemsSkipped": 0, "itemsWorked": FILES, "workDone": 60.0 * FILES, "secondsAtWork": 540.0, "pace": None,
+            "paceAt": None,
         }  # fmt: skip
     yield {
         "batchId": batch, "stage": "stt", "itemsTotal": FILES, "itemsDone": _SENT - 40, "itemsFailed": 40,
@@ -172,7 +173,7 @@ def _details(batch: int) -> Iterator[dict[str, Any]]:
             "seconds": 1620.0, "low": 1500.0, "high": 1740.0, "filesLeft": FILES - _SENT,
             "inFlight": {_MACHINES[0]: 8, _MACHINES[1]: 5}, "aside": {"10.0.0.13": "refused three times in a row"},
         },
-        "paceAt": _NOW + timedelta(minutes=30),
+        "paceAt": _NOW,
     }  # fmt: skip
 
 
