@@ -40,6 +40,8 @@ CREATE TABLE `auditAnswer` (
   CONSTRAINT `uq_auditAnswer_question` UNIQUE (`callId`, `questionId`)
 )ENGINE=InnoDB CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
 
+CREATE INDEX `idx_auditAnswer_evidence` ON `auditAnswer` (`evidenceStatus`, `callId`);
+
 CREATE TABLE `auditAnswerHistory` (
   id BIGINT NOT NULL AUTO_INCREMENT,
   `callId` BIGINT NOT NULL,
@@ -293,6 +295,28 @@ CREATE TABLE `fileDistribution` (
   CONSTRAINT `uq_fileDistribution_file` UNIQUE (`batchId`, file)
 )ENGINE=InnoDB CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
 
+CREATE TABLE `humanReview` (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  `batchId` BIGINT NOT NULL,
+  `callId` BIGINT,
+  `tradeMetadataId` BIGINT,
+  `questionId` INTEGER,
+  kind VARCHAR(32) NOT NULL,
+  decision VARCHAR(16) NOT NULL,
+  value MEDIUMTEXT,
+  reason MEDIUMTEXT,
+  `machineValue` MEDIUMTEXT,
+  `reviewedBy` VARCHAR(255) NOT NULL,
+  `reviewedAt` DATETIME(6) DEFAULT NOW(6),
+  PRIMARY KEY (id)
+)ENGINE=InnoDB CHARSET=utf8mb4 ROW_FORMAT=DYNAMIC;
+
+CREATE INDEX `idx_humanReview_batch` ON `humanReview` (`batchId`);
+
+CREATE INDEX `idx_humanReview_call` ON `humanReview` (`callId`, `questionId`, kind);
+
+CREATE INDEX `idx_humanReview_trade` ON `humanReview` (`tradeMetadataId`, kind);
+
 CREATE TABLE `ivrSegment` (
   id BIGINT NOT NULL AUTO_INCREMENT,
   `callId` BIGINT NOT NULL,
@@ -385,6 +409,8 @@ CREATE TABLE `tradeAudioMapping` (
 CREATE INDEX `idx_tradeAudioMapping_call` ON `tradeAudioMapping` (`callId`);
 
 CREATE INDEX `idx_tradeAudioMapping_trade` ON `tradeAudioMapping` (`batchId`, `tradeMetadataId`);
+
+CREATE INDEX `idx_tradeAudioMapping_verdict` ON `tradeAudioMapping` (`batchId`, verdict, score);
 
 CREATE TABLE `tradeMetadata` (
   id BIGINT NOT NULL AUTO_INCREMENT,

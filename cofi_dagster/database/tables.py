@@ -152,6 +152,7 @@ trade_audio_mapping = sa.Table(
     json_column("detail"),
     sa.Index("idx_tradeAudioMapping_trade", "batchId", "tradeMetadataId"),
     sa.Index("idx_tradeAudioMapping_call", "callId"),
+    sa.Index("idx_tradeAudioMapping_verdict", "batchId", "verdict", "score"),
     **_OPTIONS,
 )  # fmt: skip
 
@@ -249,6 +250,7 @@ audit_answer = sa.Table(
     id_column(),
     *_answer_columns(),
     sa.UniqueConstraint("callId", "questionId", name="uq_auditAnswer_question"),
+    sa.Index("idx_auditAnswer_evidence", "evidenceStatus", "callId"),
     **_OPTIONS,
 )  # fmt: skip
 
@@ -412,6 +414,28 @@ legal_hold = sa.Table(
     **_OPTIONS,
 )  # fmt: skip
 """What may not be purged: a whole batch, or one call of it (``audioName``), until it is released."""
+
+human_review = sa.Table(
+    "humanReview", metadata,
+    id_column(),
+    ref_column("batchId"),
+    ref_column("callId", nullable=True),
+    ref_column("tradeMetadataId", nullable=True),
+    sa.Column("questionId", sa.Integer),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("decision", sa.String(16), nullable=False),
+    long_column("value"),
+    long_column("reason"),
+    long_column("machineValue"),
+    sa.Column("reviewedBy", sa.String(255), nullable=False),
+    time_column("reviewedAt", now=True),
+    sa.Index("idx_humanReview_trade", "tradeMetadataId", "kind"),
+    sa.Index("idx_humanReview_call", "callId", "questionId", "kind"),
+    sa.Index("idx_humanReview_batch", "batchId"),
+    **_OPTIONS,
+)  # fmt: skip
+"""What people said of the machine's findings (``machineValue``, as it was then): rows are only ever added, and of a
+finding the newest counts."""
 
 batch_lease = sa.Table(
     "batchLease", metadata,
