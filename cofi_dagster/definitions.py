@@ -17,10 +17,17 @@ from cofi_dagster.orchestration.reconciler import dead_run_sensor
 from cofi_dagster.orchestration.resources import FleetResource, TrackingResource
 from cofi_dagster.orchestration.sensors import batch_directory_sensor
 
+_SAYS = {
+    "tracking": "COFI's own database: times, statuses and results of batches, their stages and their files.",
+    "fleet": "The GPU machines: where each stage's service is, by the settings.",
+}
+"""What the UI says of the resources."""
+
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """COFI's assets, jobs, sensors and resources; ``resource_overrides`` replaces resources by name."""
-    resources = {"tracking": TrackingResource(), "fleet": FleetResource(), **(resource_overrides or {})}
+    parts = {"tracking": TrackingResource(), "fleet": FleetResource(), **(resource_overrides or {})}
+    resources = {name: dg.ResourceDefinition.hardcoded_resource(part, _SAYS.get(name)) for name, part in parts.items()}
     return dg.Definitions(
         assets=stage_assets(),
         asset_checks=[alert_checks],

@@ -16,6 +16,7 @@ from cofi_dagster.adhoc.tasks import Task, TaskError, TaskKind, TaskStatus
 from cofi_dagster.audit.questionnaire import DEFAULT_CATEGORY_MAPPING_ID, DEFAULT_PROCESS_ID
 from cofi_dagster.database.engine import DatabaseError
 from cofi_dagster.orchestration.launcher import is_dead, process_tags
+from cofi_dagster.orchestration.page_links import say_page, task_page
 from cofi_dagster.orchestration.resources import FleetResource, TrackingResource
 from cofi_dagster.pipeline.batches import BatchError
 from cofi_dagster.pipeline.progress import StageReport
@@ -33,6 +34,12 @@ _FORESEEN = (
     StageFailed, StageRefused, BatchError, DatabaseError, TaskError, uploads.UploadRefused, reaudit.RequestRefused,
 )  # fmt: skip
 _BEGIN, _FINISH = "reaudit_begin", "reaudit_finish"
+_ITS_PAGE = "[COFI: uploads and reaudits](/cofi/uploads). A run's log begins with the link to its task."
+_UPLOAD = f"Audits uploaded files: one task, one batch.\n\n{_ITS_PAGE}"
+_REAUDIT = (
+    "Takes named calls through chosen stages again. A re-execution does what was left undone, or the chosen ops anew."
+    f"\n\n{_ITS_PAGE}"
+)
 
 
 class UploadConfig(dg.Config):
@@ -66,8 +73,17 @@ def _open_task(context: dg.OpExecutionContext, pipeline: Pipeline, make: Callabl
     engine, tags = pipeline.engine, _tags(context)
     task_id = tags.get(TASK_TAG) or given or make()
     context.instance.add_run_tags(context.run_id, {TASK_TAG: task_id, **process_tags(context.run_id)})
+    say_page(context.instance, context.run, f"task {task_id}", task_page(task_id))
     settle_if_dead(context.instance, pipeline, tasks.get(engine, task_id))
     return tasks.begin(engine, task_id, context.run_id, again=context.run.parent_run_id is not None)
+
+
+def _begun(context: dg.OpExecutionContext, pipeline: Pipeline, make: Callable[[], str], given: str | None) -> Task:
+    """The same, for the first op of a job: what a person can mend fails the run with its sentence."""
+    try:
+        return _open_task(context, pipeline, make, given)
+    except _FORESEEN as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def settle_if_dead(instance: dg.DagsterInstance, pipeline: Pipeline, task: Task) -> bool:
@@ -97,10 +113,10 @@ def _failing(pipeline: Pipeline, task: Task) -> Iterator[None]:
         yield
     except BatchBusy as busy:
         reaudit.put_back(pipeline, task, f"waits: {busy}")
-        raise dg.Failure(f"{busy}; the task is queued again", allow_retries=False) from busy
+        raise dg.Failure(f"{busy}; the task is queued again", task_page(task.id), allow_retries=False) from busy
     except _FORESEEN as error:
         _fail(pipeline, task, str(error))
-        raise dg.Failure(str(error), allow_retries=False) from error
+        raise dg.Failure(str(error), task_page(task.id), allow_retries=False) from error
     except Exception as error:
         _fail(pipeline, task, f"{type(error).__name__}: {error}")
         raise
@@ -123,6 +139,28 @@ def _say(context: dg.OpExecutionContext, report: StageReport) -> None:
     )  # fmt: skip
 
 
+def _stage_op(
+    prefix: str, stage: Stage, work: Callable[[dg.OpExecutionContext, Pipeline, Stage], None]
+) -> dg.OpDefinition:
+    """The op of a stage in one of the jobs."""
+
+    @dg.op(
+        name=f"{prefix}_{stage.name}",
+        ins={"start": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        description=stage.description,
+        tags={"cofi/stage": stage.name},
+    )
+    def op(
+        context: dg.OpExecutionContext,
+        tracking: dg.ResourceParam[TrackingResource],
+        fleet: dg.ResourceParam[FleetResource],
+    ) -> None:
+        work(context, tracking.pipeline(fleet), stage)
+
+    return op
+
+
 # -- audit upload ----------------------------------------------------------------------------------------------------
 
 
@@ -142,37 +180,19 @@ def upload_begin(
                 upload.add(Path(path))
             return upload.queue(pipeline.engine, config.process_id, config.category_mapping_id)
 
-    try:
-        task = _open_task(context, pipeline, make, config.task_id)
-    except _FORESEEN as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+    task = _begun(context, pipeline, make, config.task_id)
     with _failing(pipeline, task):
         batch_id = uploads.open_batch(pipeline.engine, pipeline.settings, task)
     context.log.info("task %s is batch %d", task.id, batch_id)
 
 
-def _upload_stage(stage: Stage) -> dg.OpDefinition:
-    @dg.op(
-        name=f"upload_{stage.name}",
-        ins={"start": dg.In(dg.Nothing)},
-        out=dg.Out(dg.Nothing),
-        description=stage.description,
-        tags={"cofi/stage": stage.name},
-    )
-    def op(
-        context: dg.OpExecutionContext,
-        tracking: dg.ResourceParam[TrackingResource],
-        fleet: dg.ResourceParam[FleetResource],
-    ) -> None:
-        pipeline = tracking.pipeline(fleet)
-        task = _upload_task(context, pipeline)
-        with _failing(pipeline, task):
-            assert task.batch_id is not None
-            _say(context, pipeline.run_stage(task.batch_id, stage.name, context.run_id))
-            if stage is UPLOAD_STAGES[-1]:
-                tasks.complete(pipeline.engine, task.id)
-
-    return op
+def _do_upload_stage(context: dg.OpExecutionContext, pipeline: Pipeline, stage: Stage) -> None:
+    task = _upload_task(context, pipeline)
+    with _failing(pipeline, task):
+        assert task.batch_id is not None
+        _say(context, pipeline.run_stage(task.batch_id, stage.name, context.run_id))
+        if stage is UPLOAD_STAGES[-1]:
+            tasks.complete(pipeline.engine, task.id)
 
 
 def _upload_task(context: dg.OpExecutionContext, pipeline: Pipeline) -> Task:
@@ -184,10 +204,10 @@ def _upload_task(context: dg.OpExecutionContext, pipeline: Pipeline) -> Task:
 
 
 UPLOAD_STAGES: tuple[Stage, ...] = tuple(stage for stage in STAGES if stage.in_upload)
-_UPLOAD_OPS = [_upload_stage(stage) for stage in UPLOAD_STAGES]
+_UPLOAD_OPS = [_stage_op("upload", stage, _do_upload_stage) for stage in UPLOAD_STAGES]
 
 
-@dg.job(tags=_TAGS, executor_def=dg.in_process_executor, description="Audits uploaded files: one task, one batch.")
+@dg.job(tags=_TAGS, executor_def=dg.in_process_executor, description=_UPLOAD)
 def audit_upload() -> None:
     """The stages that an upload goes through, one after the other."""
     done = upload_begin()
@@ -214,10 +234,7 @@ def reaudit_begin(
         )
         return reaudit.queue(pipeline.engine, request)
 
-    try:
-        task = _open_task(context, pipeline, make, config.task_id)
-    except _FORESEEN as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+    task = _begun(context, pipeline, make, config.task_id)
     _make_ready(context, pipeline, task)
 
 
@@ -247,41 +264,24 @@ def _is_afresh(context: dg.OpExecutionContext, plan: list[str]) -> bool:
     return steps <= ended_well
 
 
-def _reaudit_stage(stage: Stage) -> dg.OpDefinition:
-    name = f"reaudit_{stage.name}"
-
-    @dg.op(
-        name=name,
-        ins={"start": dg.In(dg.Nothing)},
-        out=dg.Out(dg.Nothing),
-        description=stage.description,
-        tags={"cofi/stage": stage.name},
-    )
-    def op(
-        context: dg.OpExecutionContext,
-        tracking: dg.ResourceParam[TrackingResource],
-        fleet: dg.ResourceParam[FleetResource],
-    ) -> None:
-        pipeline = tracking.pipeline(fleet)
-        task = tasks.get(pipeline.engine, _tags(context)[TASK_TAG])
-        plan = _plan(context, task)
-        if stage.name not in plan:
-            context.log.info("the task does not ask for %s", stage.name)
-            return
-        selected = context.run.step_keys_to_execute
-        if selected is not None and _BEGIN not in selected and stage.name == plan[0]:
-            task = _open_task(context, pipeline, lambda: task.id, task.id)
-            _make_ready(context, pipeline, task)
-        with _failing(pipeline, task):
-            for report in reaudit.run_stage(pipeline, task, context.run_id, stage.name, plan):
-                _say(context, report)
-            if selected is not None and _FINISH not in selected and stage.name == plan[-1]:
-                reaudit.finish(pipeline, task)
-
-    return op
+def _do_reaudit_stage(context: dg.OpExecutionContext, pipeline: Pipeline, stage: Stage) -> None:
+    task = tasks.get(pipeline.engine, _tags(context)[TASK_TAG])
+    plan = _plan(context, task)
+    if stage.name not in plan:
+        context.log.info("the task does not ask for %s", stage.name)
+        return
+    selected = context.run.step_keys_to_execute
+    if selected is not None and _BEGIN not in selected and stage.name == plan[0]:
+        task = _open_task(context, pipeline, lambda: task.id, task.id)
+        _make_ready(context, pipeline, task)
+    with _failing(pipeline, task):
+        for report in reaudit.run_stage(pipeline, task, context.run_id, stage.name, plan):
+            _say(context, report)
+        if selected is not None and _FINISH not in selected and stage.name == plan[-1]:
+            reaudit.finish(pipeline, task)
 
 
-_REAUDIT_OPS = [_reaudit_stage(stage) for stage in STAGES if stage.in_reaudit]
+_REAUDIT_OPS = [_stage_op("reaudit", stage, _do_reaudit_stage) for stage in STAGES if stage.in_reaudit]
 
 
 @dg.op(name=_FINISH, ins={"start": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Ends the task.")
@@ -300,14 +300,14 @@ def reaudit_finish(
     else:
         ended = task
     if ended.status is TaskStatus.FAILED:
-        raise dg.Failure(ended.error or "the reaudit failed", allow_retries=False)
+        raise dg.Failure(ended.error or "the reaudit failed", task_page(task.id), allow_retries=False)
 
 
 @dg.job(
     name="reaudit",
     tags=_TAGS,
     executor_def=dg.in_process_executor,
-    description="Takes named calls through chosen stages again.",
+    description=_REAUDIT,
 )
 def reaudit_job() -> None:
     """Begin, the stages in pipeline order, finish."""

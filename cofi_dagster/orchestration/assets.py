@@ -6,19 +6,26 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from cofi_dagster.database.engine import DatabaseError
+from cofi_dagster.database.transactions import inquire
 from cofi_dagster.orchestration.launcher import RUN_TAG, process_tags
+from cofi_dagster.orchestration.page_links import Link, batch_page, say_page
 from cofi_dagster.orchestration.partitions import BATCHES
 from cofi_dagster.orchestration.resources import FleetResource, TrackingResource
+from cofi_dagster.orchestration.stage_metadata import stage_metadata
 from cofi_dagster.pipeline import batches
 from cofi_dagster.pipeline.batches import Batch, BatchError
 from cofi_dagster.pipeline.progress import StageReport
 from cofi_dagster.pipeline.run import Pipeline
+from cofi_dagster.pipeline.standing import standing
 from cofi_dagster.pipeline.status import IllegalStep
 from cofi_dagster.pipeline.tracker import BatchBusy, StageCancelled, StageFailed, StagePaused, StageRefused
-from cofi_dagster.stages import STAGES, Kind, Stage
+from cofi_dagster.stages import NAMES, STAGES, Stage
 
-_GROUPS = {"files": "intake", None: "records", "denoise": "audio", "ivr": "audio", "lid": "audio"}
-_KINDS = {Kind.FILES: {"python", "gpu"}, Kind.TABLE: {"python", "sql"}}
+_GROUP_FROM = {"file_distribution": "intake", "denoise": "audio", "triaging": "evidence"}
+"""The graph's boxes: each holds the stages from this one up to the next, so that the boxes are a chain too."""
+_KINDS_OF_SERVICE = {"files": {"python", "file"}, "llm": {"python", "llm"}, None: {"python", "table"}}
+_KINDS = {"python", "gpu"}
+"""What stages work with, as the graph shows it: with a sign where the UI has one for the kind."""
 ACCOUNTED = "all_files_accounted_for"
 FAILURE_SHARE = "failure_share"
 PAUSED_TAG = "cofi/paused"
@@ -29,13 +36,15 @@ def stage_assets() -> list[dg.AssetsDefinition]:
     """The assets, in pipeline order: each depends on the one before, so that the order is the catalogue's."""
     assets: list[dg.AssetsDefinition] = []
     previous: Stage | None = None
+    group = ""
     for stage in STAGES:
-        assets.append(_asset(stage, previous))
+        group = _GROUP_FROM.get(stage.name, group)
+        assets.append(_asset(stage, previous, group))
         previous = stage
     return assets
 
 
-def _asset(stage: Stage, previous: Stage | None) -> dg.AssetsDefinition:
+def _asset(stage: Stage, previous: Stage | None, group: str) -> dg.AssetsDefinition:
     checks = [
         dg.AssetCheckSpec(ACCOUNTED, asset=stage.name, description="Files done, failed and skipped add up to all."),
         dg.AssetCheckSpec(FAILURE_SHARE, asset=stage.name, description="Few enough of the stage's files failed."),
@@ -45,9 +54,9 @@ def _asset(stage: Stage, previous: Stage | None) -> dg.AssetsDefinition:
         name=stage.name,
         partitions_def=BATCHES,
         deps=[previous.name] if previous else None,
-        group_name=_GROUPS.get(stage.service, "speech_and_audit"),
-        kinds=_KINDS[stage.kind],
-        description=stage.description,
+        group_name=group,
+        kinds=_KINDS_OF_SERVICE.get(stage.service, _KINDS),
+        description=f"{stage.description}\n\n[COFI: all batches](/cofi)",
         pool=f"cofi_{stage.service}" if stage.service else None,
         check_specs=checks,
         output_required=False,
@@ -58,11 +67,16 @@ def _asset(stage: Stage, previous: Stage | None) -> dg.AssetsDefinition:
         tracking: dg.ResourceParam[TrackingResource],
         fleet: dg.ResourceParam[FleetResource],
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]  # Dagster refuses the subscript
+        link: Link = {}
         try:
-            _name_process(context)
             pipeline = tracking.pipeline(fleet)
+            _name_process(context)
             batch = batch_of(pipeline, context.partition_key)
+            link = batch_page(batch.id)
+            if _is_first(context, stage):
+                say_page(context.instance, context.run, f"batch {batch.key}", link)
             report = pipeline.run_stage(batch.id, stage.name, context.run.run_id)
+            found = inquire(pipeline.engine, lambda connection: standing(connection, batch.id))
         except StagePaused as paused:
             yield from _paused(context, str(paused), stage)
             return
@@ -70,10 +84,11 @@ def _asset(stage: Stage, previous: Stage | None) -> dg.AssetsDefinition:
             context.instance.report_run_canceling(context.run, message=str(cancelled))
             raise DagsterExecutionInterruptedError(str(cancelled)) from cancelled
         except (StageFailed, StageRefused, BatchBusy, BatchError, DatabaseError, IllegalStep) as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
-        warn_at = pipeline.settings.failure_share_warning
+            raise dg.Failure(description=str(error), metadata=link, allow_retries=False) from error
+        settings = pipeline.settings
         yield dg.MaterializeResult(
-            metadata=stage_metadata(report, batch), check_results=list(stage_checks(report, warn_at))
+            metadata=stage_metadata(report, found, settings),
+            check_results=list(stage_checks(report, settings.failure_share_warning)),
         )
 
     return asset
@@ -99,6 +114,12 @@ def _name_process(context: dg.AssetExecutionContext) -> None:
         context.instance.add_run_tags(run_id, process_tags(run_id))
 
 
+def _is_first(context: dg.AssetExecutionContext, stage: Stage) -> bool:
+    """Whether the run begins with this stage."""
+    steps = context.run.step_keys_to_execute or {node.name for node in context.job_def.nodes_in_topological_order}
+    return stage.name == next(name for name in NAMES if name in steps)
+
+
 def batch_of(pipeline: Pipeline, key: str) -> Batch:
     """The batch of a partition; its directory below the batch root is registered where it was not.
 
@@ -115,32 +136,6 @@ def batch_of(pipeline: Pipeline, key: str) -> Batch:
     if not directory.is_dir():
         raise BatchError(f"there is no batch {key} and no directory {directory}")
     return batches.register(pipeline.engine, directory, pipeline.settings.batches)
-
-
-def stage_metadata(report: StageReport, batch: Batch) -> dict[str, dg.MetadataValue]:
-    """What a person wants to see of a stage, with numbers that the UI can plot over batches."""
-    metadata: dict[str, dg.MetadataValue] = {
-        "batch_id": dg.MetadataValue.int(batch.id),
-        "files": dg.MetadataValue.int(report.total),
-        "done": dg.MetadataValue.int(report.done),
-        "failed": dg.MetadataValue.int(report.failed),
-        "skipped": dg.MetadataValue.int(report.skipped),
-        "state": dg.MetadataValue.text(_state(report)),
-    }
-    if report.seconds is not None:
-        metadata["duration_seconds"] = dg.MetadataValue.float(report.seconds)
-        if report.seconds > 0:
-            metadata["files_per_second"] = dg.MetadataValue.float(report.done / report.seconds)
-    if report.metadata:
-        metadata["detail"] = dg.MetadataValue.json(report.metadata)
-    metadata["timing"] = dg.MetadataValue.url(f"/api/batch/{batch.id}/timing")
-    return metadata
-
-
-def _state(report: StageReport) -> str:
-    if report.disabled:
-        return str(report.metadata.get("skipped", "disabled by COFI_STAGES_DISABLED"))
-    return "nothing was pending" if report.unchanged else "ran"
 
 
 def stage_checks(report: StageReport, warn_at: float) -> Iterator[dg.AssetCheckResult]:

@@ -15,6 +15,7 @@ from pydantic import Field
 from cofi_dagster.database.engine import DatabaseError, reading, writing
 from cofi_dagster.orchestration.instance import runs_of
 from cofi_dagster.orchestration.jobs import BATCH_TAG, batch_pipeline
+from cofi_dagster.orchestration.page_links import batch_page, say_page
 from cofi_dagster.orchestration.partitions import BATCHES
 from cofi_dagster.orchestration.resources import TrackingResource
 from cofi_dagster.pipeline import batches, requests
@@ -144,6 +145,7 @@ def control_batch(
     operator = Operator(context.instance, tracking)
     try:
         batch_id = _batch_id(tracking, config.batch)
+        say_page(context.instance, context.run, f"batch {batch_id}", batch_page(batch_id))
         done = _verb(operator, config)(batch_id)
     except (IllegalStep, StageRefused, BatchError, UnknownStage, DatabaseError) as refused:
         raise dg.Failure(description=str(refused), allow_retries=False) from refused
@@ -179,7 +181,7 @@ def _batch_id(tracking: TrackingResource, named: str) -> int:
 @dg.job(
     tags={"dagster/max_retries": "0", "dagster/priority": "20"},
     executor_def=dg.in_process_executor,
-    description="Pauses, resumes, cancels or retries a batch, or skips a stage of it.",
+    description="Pauses, resumes, cancels or retries a batch, or skips a stage of it, as [COFI's pages](/cofi) do.",
 )
 def batch_control() -> None:
     """One op."""

@@ -14,5 +14,6 @@ batch_pipeline = dg.define_asset_job(
     BATCH_PIPELINE,
     selection=dg.AssetSelection.all() - dg.AssetSelection.checks(alert_checks),
     executor_def=dg.in_process_executor,
-    description="Drives a batch directory through all stages. A run again goes on with what is pending.",
+    description="Drives a batch directory through all stages. A run again goes on with what is pending.\n\n"
+    "[COFI: all batches](/cofi). A run's log begins with the link to its batch.",
 )

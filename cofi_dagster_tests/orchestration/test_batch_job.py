@@ -59,16 +59,19 @@ def test_a_batch_goes_through_all_stages_and_says_what_was_done(
     said = metadata(done)
     assert list(said) == list(NAMES)
     for name, values in said.items():
-        assert values["batch_id"] == 1
+        assert values["pages"] == "/cofi/batch/1"
         assert values["state"] == "ran"
-        assert (values["failed"], values["skipped"]) == (0, 0)
+        assert (values["failed"], values["skipped"], values["failed_share"]) == (0, 0, 0.0)
         assert values["duration_seconds"] == pytest.approx(
             (here.site.stage(1, name).ended - here.site.stage(1, name).started).total_seconds(), abs=0.01
         )
-        assert values["timing"] == "/api/batch/1/timing"
         if BY_NAME[name].kind is Kind.FILES:
             assert (values["files"], values["done"]) == (FILES, FILES)
-            assert values["files_per_second"] == pytest.approx(FILES / values["duration_seconds"])
+            assert values["files_per_second"] * values["seconds_per_file"] == pytest.approx(1)
+            assert 0 < values["seconds_per_file"] * FILES < values["duration_seconds"] + 0.1
+    hours = {name: values["audio_hours"] for name, values in said.items() if "audio_hours" in values}
+    assert list(hours) == ["stt", "llm1", "llm2"]
+    assert FILES * 20 / 3600 < hours["stt"] < FILES * 120 / 3600
     assert checks(done) == {(name, check): True for name in NAMES for check in (ACCOUNTED, FAILURE_SHARE)}
 
 
@@ -81,15 +84,49 @@ def test_a_run_names_its_process_so_that_its_death_is_noticed(installation: Make
     assert run.tags["cofi/process_run"] == run.run_id
 
 
+def test_the_last_stage_has_a_table_of_all_that_the_ui_shows_at_once(installation: Make, fleet: FleetSimulator) -> None:
+    here = installation(COFI_STAGES_DISABLED="denoise,llm2", COFI_TIME_ZONE="Asia/Kolkata", **fleet.environment())
+    make_batch(here.site.settings.batches, KEY, FILES)
+    said = metadata(here.run())
+    assert [name for name, values in said.items() if "timing" in values] == ["triaging_step2"]
+    table = said["triaging_step2"]["timing"]
+    head, _, *rows = table.splitlines()
+    assert "Began (Asia/Kolkata)" in head
+    assert [row.split("|")[1] for row in rows] == [
+        BY_NAME[name].title for name in NAMES if name not in ("denoise", "llm2")
+    ]
+    cells = dict((row.split("|")[1], row.split("|")[3:7]) for row in rows)
+    assert cells["Speech to text"][1:3] == [str(FILES), "0"]
+    assert sum(int(share.split()[0]) for *_, share in cells.values()) == pytest.approx(100, abs=len(rows) / 2)
+    assert len(table) + 2 * len(max(rows, key=len)) + 11 * len("10,000") < 1000
+
+
+def links(here: Installation, run_id: str) -> list[str]:
+    """The addresses in the run's log that the UI makes links of, in the order of the log."""
+    events = [record.event_log_entry.dagster_event for record in here.instance.get_records_for_run(run_id).records]
+    found = []
+    for event in events:
+        if event is not None and event.is_engine_event:
+            found += event.engine_event_data.metadata.values()
+        elif event is not None and event.is_step_failure and event.step_failure_data.user_failure_data:
+            found += event.step_failure_data.user_failure_data.metadata.values()
+    return [value.url for value in found if isinstance(value, dg.UrlMetadataValue)]
+
+
 def test_a_second_run_sends_nothing_and_says_so(installation: Make, fleet: FleetSimulator) -> None:
     here = installation(**fleet.environment())
     make_batch(here.site.settings.batches, KEY, FILES)
-    assert here.run().success
+    first = here.run()
+    assert first.success
+    assert links(here, first.run_id) == ["/cofi/batch/1"]
     before, sent = here.site.tracker.stages(1), len(fleet.requests())
     again = here.run()
     assert again.success
     assert len(fleet.requests()) == sent
     assert {values["state"] for values in metadata(again).values()} == {"nothing was pending"}
+    for name, values in metadata(first).items():
+        plotted = {key: value for key, value in values.items() if isinstance(value, int | float)}
+        assert {key: metadata(again)[name][key] for key in plotted} == plotted
     assert all(checks(again).values())
     assert here.site.tracker.stages(1) == before
 
@@ -107,6 +144,7 @@ def test_a_stage_that_fails_fails_its_step_and_those_after_do_not_run(
     assert f"lid of batch {KEY}: all {FILES} files failed, {FILES} of them with" in sentence
     assert "no speech in it" in sentence
     assert list(metadata(done)) == list(NAMES[: NAMES.index("lid")])
+    assert links(here, done.run_id) == ["/cofi/batch/1", "/cofi/batch/1"]
     assert {request.service for request in fleet.requests()}.isdisjoint({"stt", "llm1", "llm2"})
     assert here.site.status(1) == "Failed"
     run = here.instance.get_run_by_id(done.run_id)
