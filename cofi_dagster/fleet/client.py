@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,8 @@ def trouble(error: BaseException, timeout: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no reply within {timeout:g} s"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"connection refused or unreachable: {error.os_error.strerror or error.os_error}"
+        number = error.os_error.errno
+        return f"connection refused or unreachable: {os.strerror(number) if number else error.os_error}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the machine closed the connection without a reply"
     return f"the connection broke: {error or type(error).__name__}"

@@ -44,29 +44,31 @@ class Health:
     seconds: float
 
 
-async def ask_all(questions: Iterable[Question], api_key: str | None = None) -> dict[Question, Health]:
-    """Ask all of them at once, each for two seconds at most."""
+async def ask_all(
+    questions: Iterable[Question], api_key: str | None = None, seconds: float = ASK_SECONDS
+) -> dict[Question, Health]:
+    """Ask all of them at once, each URL for so many seconds at most."""
     gate = asyncio.Semaphore(_AT_ONCE)
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     async def ask(session: aiohttp.ClientSession, question: Question) -> tuple[Question, Health]:
         async with gate:
-            return question, await _ask(session, question, headers if question.with_key else {})
+            return question, await _ask(session, question, headers if question.with_key else {}, seconds)
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         return dict(await asyncio.gather(*(ask(session, question) for question in dict.fromkeys(questions))))
 
 
-async def _ask(session: aiohttp.ClientSession, question: Question, headers: dict[str, str]) -> Health:
+async def _ask(session: aiohttp.ClientSession, question: Question, headers: dict[str, str], seconds: float) -> Health:
     clock = asyncio.get_running_loop().time
     began, state, reason = clock(), State.UNREACHABLE, "no address"
-    limit = aiohttp.ClientTimeout(total=ASK_SECONDS)
+    limit = aiohttp.ClientTimeout(total=seconds)
     for url in question.urls:
         try:
             async with session.get(url, timeout=limit, headers=headers, allow_redirects=False) as response:
                 state, reason = _meaning(response.status)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            state, reason = State.UNREACHABLE, trouble(error, ASK_SECONDS)
+            state, reason = State.UNREACHABLE, trouble(error, seconds)
             break
         if response.status != 404:
             break
