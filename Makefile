@@ -7,7 +7,7 @@ TEST ?= -n 2
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint bench lock clean
+.PHONY: help setup demo up test lint bench pictures lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(INSTALLED) ## style, formatting and types
 
 bench: $(INSTALLED) ## measure; BENCH='wire --files 1000' chooses
 	$(BIN)/python -m benchmarks $(BENCH)
+
+pictures: $(INSTALLED) ## take the documents' pictures of the pages anew
+	$(BIN)/python -m cofi_dagster_tests.screenshots
 
 lock: ## write constraints.txt anew with the newest versions
 	$(PYTHON) .ci/lock

@@ -56,7 +56,7 @@ def install(site: Site, fleet: FleetSimulator) -> Installation:
     site.up_to(paused, "triaging")
     Control(site.engine, site.settings).pause(paused, by="anna")
     empty = site.make([], key="2026-01-16_1", complete=False)
-    return Installation(site, finished, failed, paused, _running(site), empty, _hindi(site, finished))
+    return Installation(site, finished, failed, paused, running_batch(site), empty, _hindi(site, finished))
 
 
 def _finished(site: Site, fleet: FleetSimulator) -> int:
@@ -96,7 +96,8 @@ def _hindi(site: Site, batch: int) -> int:
 # -- the batch at work -----------------------------------------------------------------------------------------------
 
 
-def _running(site: Site) -> int:
+def running_batch(site: Site) -> int:
+    """Write the batch of 10,000 files that is at work; its id."""
     with writing(site.engine) as connection:
         made = connection.execute(t.batch_status.insert().values(_batch_row()))
         assert made.inserted_primary_key is not None

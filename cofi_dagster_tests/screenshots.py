@@ -1,0 +1,78 @@
+"""Makes the documents' pictures of the pages: ``python -m cofi_dagster_tests.screenshots`` writes ``docs/pictures/``.
+
+The calls are the demo's, really heard and audited on this machine; the batch of 10,000 at work is the tests' own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import sqlalchemy as sa
+from playwright.sync_api import Page, sync_playwright
+from starlette.responses import PlainTextResponse
+
+from cofi_dagster.database import tables as t
+from cofi_dagster.settings import Settings
+from cofi_dagster.web.server import create_app
+from cofi_dagster_tests.pages.installation import running_batch
+from cofi_dagster_tests.pipeline.site import Site
+from cofi_dagster_tests.web.conftest import serving
+
+FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+_HEIGHT = 860
+
+
+def main() -> None:
+    """Run the demo in a scratch home, serve it, and take the pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        environment = {**os.environ, "COFI_HOME": str(home)}
+        subprocess.run([sys.executable, "-m", "cofi_dagster.cli", "demo"], env=environment, check=True)
+        site = Site.open(Settings.load(_env_file=None, COFI_HOME=home))
+        batch = running_batch(site)
+        app = create_app(site.settings, PlainTextResponse("the Dagster UI"))
+        with serving(app) as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else []
+            )
+            size = {"width": 1280, "height": _HEIGHT}
+            page = browser.new_context(viewport=size, device_scale_factor=1).new_page()
+            for name, path in _pages(site, batch).items():
+                _take(page, address + path, FOLDER / f"{name}.png")
+            page.emulate_media(color_scheme="dark")
+            _take(page, f"{address}/cofi/batch/{batch}", FOLDER / "batch-dark.png")
+            browser.close()
+        site.engine.dispose()
+
+
+def _pages(site: Site, batch: int) -> dict[str, str]:
+    """The pages to take, by the pictures' names; the call is the one whose order was executed with another quantity."""
+    mapping = t.trade_audio_mapping.c
+    wrong = sa.select(mapping.callId).where(mapping.verdict == "wrong_quantity").limit(1)
+    (call,) = site.rows(wrong)
+    return {
+        "batches": "/cofi",
+        "batch": f"/cofi/batch/{batch}",
+        "call": f"/cofi/call/{call.callId}",
+        "exceptions": "/cofi/exceptions?batch=1",
+    }
+
+
+def _take(page: Page, address: str, path: Path) -> None:
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    for plot in page.locator(".plot:visible").all():
+        plot.locator("svg.main-svg").first.wait_for()
+    page.wait_for_timeout(300)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=path)
+    print(f"{path.name}: {path.stat().st_size // 1000} kB")  # noqa: T201 - the command's voice
+
+
+if __name__ == "__main__":
+    main()
