@@ -58,14 +58,14 @@ def alert_sensor(
         context.log.info("over: %s", message)
     for line in found.not_told:
         context.log.error("an alert could not be told: %s", line)
-    previous = set(filter(None, (context.cursor or "").split(",")))
+    previous = {*(context.cursor or "").split(",")} & {*NAMES}
     now = {alert.stage for alert in found.open if alert.stage}
     if not found.raised and not found.resolved and now == previous:
         return dg.SkipReason(_said(found))
     return dg.SensorResult(
         skip_reason=dg.SkipReason(_said(found)),
         asset_events=check_events(found.open, previous | now),
-        cursor=",".join(sorted(now)),
+        cursor=",".join(["open", *sorted(now)]),  # never empty: Dagster keeps the one before an empty cursor
     )
 
 
