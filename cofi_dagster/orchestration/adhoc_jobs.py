@@ -26,6 +26,8 @@ from cofi_dagster.stages import STAGES, Stage
 
 TASK_TAG = "cofi/task"
 """Tag with the task's id."""
+LOST_TAG = "cofi/lost"
+"""Tag of a run that died, and whose task went on in another."""
 LANE_TAG = "cofi/lane"
 LANE = "adhoc"
 """One run of this lane at a time, by the run queue's limit: the seeds' lock."""
@@ -34,6 +36,8 @@ _FORESEEN = (
     StageFailed, StageRefused, BatchError, DatabaseError, TaskError, uploads.UploadRefused, reaudit.RequestRefused,
 )  # fmt: skip
 _BEGIN, _FINISH = "reaudit_begin", "reaudit_finish"
+_MOST_RESUMED = 2
+"""Runs of a task that may die before it is not tried again: as many as of a batch."""
 _ITS_PAGE = "[COFI: uploads and reaudits](/cofi/uploads). A run's log begins with the link to its task."
 _UPLOAD = f"Audits uploaded files: one task, one batch.\n\n{_ITS_PAGE}"
 _REAUDIT = (
@@ -87,7 +91,11 @@ def _begun(context: dg.OpExecutionContext, pipeline: Pipeline, make: Callable[[]
 
 
 def settle_if_dead(instance: dg.DagsterInstance, pipeline: Pipeline, task: Task) -> bool:
-    """Fail a task whose run has ended without a word or whose process died; whether it was so."""
+    """See to a task whose run has ended without a word or whose process died; whether it was so.
+
+    One whose run died is queued again, as the run retries of ``dagster.yaml`` do with a batch's, and goes on with what
+    is not done. One that brings its runs down again and again, or whose run was marked as canceled, fails.
+    """
     if task.status is not TaskStatus.PROCESSING or task.run_id is None:
         return False
     run = instance.get_run_by_id(task.run_id)
@@ -97,13 +105,23 @@ def settle_if_dead(instance: dg.DagsterInstance, pipeline: Pipeline, task: Task)
         instance.report_run_failed(run, "The run's process died.")
     if tasks.get(pipeline.engine, task.id) != task:
         return False
-    how = "is not known" if run is None else "died" if not run.is_finished else f"ended as {run.status.value}"
+    died = run is not None and run.status not in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS)
+    if run is not None and died and _lost(instance, task) < _MOST_RESUMED:
+        instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
+        tasks.put_back(pipeline.engine, task.id, f"its run {run.run_id} died before it was through; another goes on")
+        return True
+    how = "is not known" if run is None else "died" if died else f"ended as {run.status.value}"
     reason = f"its run {task.run_id} {how} before it was through; retry it"
     if task.kind is TaskKind.REAUDIT:
         reaudit.give_up(pipeline.engine, task, reason)
     else:
         tasks.fail(pipeline.engine, task.id, reason)
     return True
+
+
+def _lost(instance: dg.DagsterInstance, task: Task) -> int:
+    """How many runs of the task died so far."""
+    return instance.get_runs_count(dg.RunsFilter(tags={TASK_TAG: task.id, LOST_TAG: "true"}))
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def _tick(
     engine, instance = pipeline.engine, context.instance
     for task in tasks.tasks(engine, kind, [TaskStatus.PROCESSING], 100):
         if settle_if_dead(instance, pipeline, task):
-            context.log.error("task %s failed: its run %s ended without a word", task.id, task.run_id)
+            context.log.error("the run %s of task %s ended without a word", task.run_id, task.id)
     queued = tasks.tasks(engine, kind, [TaskStatus.QUEUED], _AT_ONCE)
     if not queued:
         yield dg.SkipReason("no task is queued")
@@ -58,7 +58,7 @@ def _runs(instance: dg.DagsterInstance, queued: Sequence[Task]) -> dict[str, dg.
     job_name=audit_upload.name,
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Launches each queued audit upload, once; a task whose run died is failed with the reason.",
+    description="Launches each queued audit upload, once; a task whose run died goes on in another.",
 )
 def audit_upload_sensor(
     context: dg.SensorEvaluationContext,

@@ -155,20 +155,39 @@ def test_a_failed_op_is_resumed_for_what_it_did_not_do(dagster: Dagster, site: S
     assert states(site, dagster.task(task)) == {FIRST: ("completed", None), SECOND: ("completed", None)}
 
 
-def test_a_run_that_ended_without_a_word_fails_its_task_with_the_reason(dagster: Dagster, upload: Task) -> None:
+def test_a_task_whose_runs_die_goes_on_in_another_twice_and_then_waits_for_a_person(
+    dagster: Dagster, upload: Task
+) -> None:
     job = dagster.defs.resolve_job_def("audit_upload")
-    run = dagster.instance.create_run_for_job(job, tags={TASK_TAG: upload.id})
-    tasks.begin(dagster.site.engine, upload.id, run.run_id)
-    assert dagster.tick(audit_upload_sensor) == []
-    assert dagster.task(upload).status is TaskStatus.PROCESSING
-    dagster.instance.report_run_failed(run, "killed")
-    dagster.tick(audit_upload_sensor)
-    failed = dagster.task(upload)
-    assert failed.status is TaskStatus.FAILED
-    assert run.run_id in (failed.error or "")
+    runs = []
+    for attempt in range(1, 4):
+        key = dagster.task(upload).run_key
+        runs.append(dagster.instance.create_run_for_job(job, tags={TASK_TAG: upload.id, RUN_KEY_TAG: key}))
+        tasks.begin(dagster.site.engine, upload.id, runs[-1].run_id)
+        assert dagster.tick(audit_upload_sensor) == []
+        assert dagster.task(upload).status is TaskStatus.PROCESSING
+        dagster.instance.report_run_failed(runs[-1], "killed")
+        assert [request.run_key for request in dagster.tick(audit_upload_sensor)] == (
+            [f"task:{upload.id}:{attempt + 1}"] if attempt < 3 else []
+        )
+        assert runs[-1].run_id in (dagster.task(upload).error or "")
+    assert dagster.task(upload).status is TaskStatus.FAILED
     again = tasks.retry(dagster.site.engine, upload.id)
     (request,) = dagster.tick(audit_upload_sensor)
-    assert request.run_key == again.run_key == f"task:{upload.id}:2"
+    assert request.run_key == again.run_key == f"task:{upload.id}:4"
+
+
+def test_a_task_whose_run_a_person_marked_as_canceled_is_not_tried_again(dagster: Dagster, upload: Task) -> None:
+    run = dagster.instance.create_run_for_job(
+        dagster.defs.resolve_job_def("audit_upload"), tags={TASK_TAG: upload.id, RUN_KEY_TAG: upload.run_key}
+    )
+    tasks.begin(dagster.site.engine, upload.id, run.run_id)
+    dagster.instance.report_run_canceled(run)
+    assert dagster.tick(audit_upload_sensor) == []
+    ended = dagster.task(upload)
+    assert (ended.status, ended.error) == (
+        TaskStatus.FAILED, f"its run {run.run_id} ended as CANCELED before it was through; retry it"
+    )  # fmt: skip
 
 
 def test_a_run_that_ended_before_it_began_is_not_waited_for(dagster: Dagster, upload: Task) -> None:
