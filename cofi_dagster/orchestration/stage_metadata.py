@@ -18,7 +18,7 @@ TIMING = "timing"
 """The name of the table of all stages, on the last one."""
 _MEASURES = "lid"
 """The stage that measures how long the calls are; before it their length is an estimate."""
-_HEAD = "| Stage | Began ({zone}) | Took | Files or rows | Failed | Share of time |\n|---|---|--:|--:|--:|--:|"
+_HEAD = "|Stage|Began|Took|Files|Failed|Share|\n|---|---|--:|--:|--:|--:|"
 
 
 def stage_metadata(report: StageReport, found: Standing, settings: Settings) -> Link:
@@ -35,12 +35,12 @@ def stage_metadata(report: StageReport, found: Standing, settings: Settings) -> 
         "done": dg.MetadataValue.int(state.done or 0),
         "failed": dg.MetadataValue.int(state.failed or 0),
         "skipped": dg.MetadataValue.int(state.skipped or 0),
-        **{name: dg.MetadataValue.float(value) for name, value in _rates(state).items()},
+        **{name: dg.MetadataValue.float(float(f"{value:.6g}")) for name, value in _rates(state).items()},
     }
-    if report.metadata:
-        metadata["detail"] = dg.MetadataValue.json(report.metadata)
     if state is found.gone_through(settings)[-1]:
         metadata[TIMING] = dg.MetadataValue.md(timing_table(found, settings))
+    if report.metadata:
+        metadata["detail"] = dg.MetadataValue.json(report.metadata)
     return metadata
 
 
@@ -76,30 +76,33 @@ def timing_table(found: Standing, settings: Settings) -> str:
     states = found.gone_through(settings)
     whole = sum(_took(state) or 0.0 for state in states)
     zone = ZoneInfo(settings.time_zone)
+    first = min((state.started for state in states if state.started is not None), default=None)
+    day = "" if first is None else f"{_local(first, zone):%d %b %Y}, "
     rows = [_row(state, whole, zone) for state in states]
-    return "\n".join([_HEAD.format(zone=settings.time_zone), *rows])
+    return "\n".join([f"{day}times in {settings.time_zone}\n", _HEAD, *rows])
 
 
 def _row(state: StageState, whole: float, zone: ZoneInfo) -> str:
+    """A table's stage counts its rows where others count files."""
     took = _took(state)
-    share = f"{100 * took / whole:.0f} %" if took is not None and whole else "–"
     cells = (
         state.stage.title,
-        _began(state.started, zone),
+        "–" if state.started is None else f"{_local(state.started, zone):%H:%M:%S}",
         _said(took),
         f"{state.total or 0:,}",
         f"{state.failed or 0:,}",
-        share,
+        f"{100 * took / whole:.0f}\N{NO-BREAK SPACE}%" if took is not None and whole else "–",
     )
     return f"|{'|'.join(cells)}|"
 
 
-def _began(started: datetime | None, zone: ZoneInfo) -> str:
-    return "–" if started is None else started.replace(tzinfo=UTC).astimezone(zone).strftime("%d %b %H:%M:%S")
+def _local(time: datetime, zone: ZoneInfo) -> datetime:
+    """A time of the database's (UTC without zone) in this zone."""
+    return time.replace(tzinfo=UTC).astimezone(zone)
 
 
 def _said(seconds: float | None) -> str:
     """``4.2 s``, or ``0:12:03`` from a minute on."""
     if seconds is None:
         return "–"
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+    return f"{seconds:.1f}\N{NO-BREAK SPACE}s" if seconds < 60 else str(timedelta(seconds=round(seconds)))

@@ -67,7 +67,7 @@ def test_a_batch_goes_through_all_stages_and_says_what_was_done(
         )
         if BY_NAME[name].kind is Kind.FILES:
             assert (values["files"], values["done"]) == (FILES, FILES)
-            assert values["files_per_second"] * values["seconds_per_file"] == pytest.approx(1)
+            assert values["files_per_second"] * values["seconds_per_file"] == pytest.approx(1, rel=1e-4)
             assert 0 < values["seconds_per_file"] * FILES < values["duration_seconds"] + 0.1
     hours = {name: values["audio_hours"] for name, values in said.items() if "audio_hours" in values}
     assert list(hours) == ["stt", "llm1", "llm2"]
@@ -90,12 +90,12 @@ def test_the_last_stage_has_a_table_of_all_that_the_ui_shows_at_once(installatio
     said = metadata(here.run())
     assert [name for name, values in said.items() if "timing" in values] == ["triaging_step2"]
     table = said["triaging_step2"]["timing"]
-    head, _, *rows = table.splitlines()
-    assert "Began (Asia/Kolkata)" in head
+    zone, _, _, _, *rows = table.splitlines()
+    assert zone.endswith("times in Asia/Kolkata")
     assert [row.split("|")[1] for row in rows] == [
         BY_NAME[name].title for name in NAMES if name not in ("denoise", "llm2")
     ]
-    cells = dict((row.split("|")[1], row.split("|")[3:7]) for row in rows)
+    cells = {row.split("|")[1]: row.split("|")[3:7] for row in rows}
     assert cells["Speech to text"][1:3] == [str(FILES), "0"]
     assert sum(int(share.split()[0]) for *_, share in cells.values()) == pytest.approx(100, abs=len(rows) / 2)
     assert len(table) + 2 * len(max(rows, key=len)) + 11 * len("10,000") < 1000
