@@ -40,13 +40,19 @@ def _cuts_a_word(text: str, start: int, end: int) -> bool:
     )
 
 
-def _verbatim(quote: str, text: str) -> bool:
-    start = text.find(quote)
+def places(quote: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where a text has a quote verbatim, as whole words: start and end. Both are composed (NFC), and the quote is bare
+    of blanks around it."""
+    start = text.find(quote) if quote else -1
     while start >= 0:
-        if not _cuts_a_word(text, start, start + len(quote)):
-            return True
+        end = start + len(quote)
+        if not _cuts_a_word(text, start, end):
+            yield start, end
         start = text.find(quote, start + 1)
-    return False
+
+
+def _verbatim(quote: str, text: str) -> bool:
+    return any(places(quote, text))
 
 
 def _plain(text: str) -> Iterator[str]:

@@ -86,7 +86,7 @@ def decode(path: Path, name: str | None = None, *, rate: int | None = None) -> A
         FileNotFoundError: there is no such file.
     """
     with path.open("rb") as file:
-        demuxer, options = _demuxer(file, Path(name or path.name).suffix.lower())
+        demuxer, options = demuxer_of(file, name or path.name)
         try:
             planes, own_rate = _read(file, demuxer, options, rate)
         except FFmpegError as error:
@@ -96,7 +96,14 @@ def decode(path: Path, name: str | None = None, *, rate: int | None = None) -> A
     return _audio(planes, own_rate)
 
 
-def _demuxer(file: BinaryIO, suffix: str) -> tuple[str, dict[str, str]]:
+def demuxer_of(file: BinaryIO, name: str) -> tuple[str, dict[str, str]]:
+    """FFmpeg's demuxer for an open file, with its options; the file is left at its beginning.
+
+    Raises:
+        UnsupportedAudio: no known format.
+        CorruptAudio: the file is empty, or ends within its header.
+    """
+    suffix = Path(name).suffix.lower()
     head = file.read(32)
     file.seek(0)
     if not head:
