@@ -42,7 +42,8 @@ def _cuts_a_word(text: str, start: int, end: int) -> bool:
 
 def places(quote: str, text: str) -> Iterator[tuple[int, int]]:
     """Where a text has a quote verbatim, as whole words: start and end. Both are composed (NFC), and the quote is bare
-    of blanks around it."""
+    of blanks around it.
+    """
     start = text.find(quote) if quote else -1
     while start >= 0:
         end = start + len(quote)
