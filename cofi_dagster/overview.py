@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from cofi_dagster.audit.exception_kinds import WITHDRAWN, Kind
+from cofi_dagster.audit.exceptions import Wanted, stream
+from cofi_dagster.audit.findings import Finding
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading
 from cofi_dagster.pipeline import batches
@@ -13,6 +16,7 @@ from cofi_dagster.pipeline.tracker import Tracker
 from cofi_dagster.settings import Settings
 
 _REASONS = 10
+_OF_TRADES = (Kind.TRADE_WITHOUT_EVIDENCE, Kind.DISCREPANCY, Kind.WEAK_EVIDENCE)
 
 
 def batch_rows(engine: sa.Engine, limit: int) -> Iterator[str]:
@@ -57,24 +61,18 @@ def batch_lines(engine: sa.Engine, settings: Settings, batch_id: int) -> Iterato
 
 
 def exceptions(engine: sa.Engine, batch_id: int) -> list[str]:
-    """What an auditor has to look at, a line each: trades without evidence, and discrepancies."""
-    trade, mapping = t.trade_metadata, t.trade_audio_mapping
-    verdicts: dict[int, tuple[str, str]] = {}
-    with reading(engine) as connection:
-        found = sa.select(mapping.c.tradeMetadataId, mapping.c.verdict, mapping.c.audioName).where(
-            mapping.c.batchId == batch_id, mapping.c.step == 2, mapping.c.verdict.is_not(None)
-        )
-        for trade_id, verdict, audio_name in connection.execute(found.order_by(mapping.c.score)):
-            verdicts[trade_id] = (verdict, audio_name)
-        trades = connection.execute(sa.select(trade).where(trade.c.batchId == batch_id).order_by(trade.c.id)).all()
-    lines = []
-    for row in trades:
-        what = f"{row.side} {row.quantity:g} {row.symbol}, client {row.clientCode or row.clientPhone}"
-        order = f"order {row.orderId} ({what})"
-        verdict, audio_name = verdicts.get(row.id, ("", ""))
-        if row.audioName is None:
-            reason = "not discussed in " + audio_name if verdict == "not_discussed" else "no call found before it"
-            lines.append(f"{order}: no evidence, {reason}")
-        elif verdict not in ("", "confirmed"):
-            lines.append(f"{order}: {verdict.replace('_', ' ')} in {row.audioName}")
-    return lines or ["none"]
+    """The trades that an auditor has to look at, a line each: no evidence, a discrepancy, or a weak match."""
+    of_trades: dict[int, Finding] = {}
+    for kind in _OF_TRADES:
+        for found in stream(engine, Wanted((batch_id,), kind)):
+            of_trades.setdefault(found.subject.id, found)
+    return [_line(of_trades[trade_id]) for trade_id in sorted(of_trades)] or ["none"]
+
+
+def _line(found: Finding) -> str:
+    quantity = "?" if found.quantity is None else f"{found.quantity:g}"
+    order = f"order {found.order_id} ({found.side} {quantity} {found.symbol}, client {found.client})"
+    if found.kind is Kind.TRADE_WITHOUT_EVIDENCE:
+        nearest = f"not discussed in {found.audio_name}" if found.reason == WITHDRAWN else "no call found before it"
+        return f"{order}: no evidence, {nearest}"
+    return f"{order}: {found.reason} in {found.audio_name}"
