@@ -111,6 +111,7 @@ class _Day:
         self._pipeline = Pipeline(settings, self._engine, tracking.tracker, partial(endpoints, settings))
         self._folder = folder
         self._tasks: list[str] = []
+        self.answered: set[str] = set()
 
     def run(self) -> None:
         """All of it."""
@@ -187,6 +188,7 @@ class _Day:
                     reply = await client.get(filled)
                     if reply.status_code >= 500:
                         raise RuntimeError(f"{filled}: HTTP {reply.status_code}")
+                    self.answered.add(path)
             for asked in ("?status=Complete&limit=50&offset=50", "?limit=500"):
                 await client.get(f"/api/batch/{batch_id}/files{asked}")
             await client.get("/api/batches?status=Completed&limit=50&offset=100")
@@ -253,19 +255,19 @@ def _run(surroundings: Surroundings) -> Iterator[Row]:
         )
         _fill(settings, files)
         tracking = TrackingResource(settings)
-        recorder = Recorder()
+        recorder, day = Recorder(), _Day(settings, tracking, surroundings.folder)
         with recorder.on(tracking.engine):
-            _Day(settings, tracking, surroundings.folder).run()
+            day.run()
         tracking.engine.dispose()
-    yield from _rows(list(recorder.statements.values()), files)
+    yield from _rows(list(recorder.statements.values()), files, sorted(day.answered))
 
 
-def _rows(statements: list[Statement], files: int) -> Iterator[Row]:
+def _rows(statements: list[Statement], files: int, asked: list[str]) -> Iterator[Row]:
     most = _MOST_BATCHES_READ * (files + _OWN_FILES)
     whole = [one for one in statements if any(rows > most for _, _, rows in one.whole)]
     much = [one for one in statements if one.examined > most + one.returned and one not in whole]
     dear = sorted(statements, key=lambda one: one.returned - one.examined)[:20]
-    yield Row("statements of COFI's", len(statements), None, {"dearest": [_said(one) for one in dear]})
+    yield Row("statements of COFI's", len(statements), None, {"asked": asked, "dearest": [_said(one) for one in dear]})
     yield Row("that read a large table whole", len(whole), not whole)
     yield Row(f"that read more than {_MOST_BATCHES_READ} batches' rows", len(much), not much)
     for one in [*whole, *much]:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks import bulk, growth, overhead, pages, plans, remaining, restart, tracking, utilisation, wire
+from benchmarks import (
+    alternatives,
+    bulk,
+    growth,
+    overhead,
+    pages,
+    plans,
+    remaining,
+    restart,
+    tracking,
+    utilisation,
+    wire,
+)
 from benchmarks.measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
@@ -13,6 +25,7 @@ MEASURES: tuple[Measure, ...] = (
     restart.MEASURE,
     bulk.MEASURE,
     tracking.MEASURE,
+    alternatives.MEASURE,
     pages.MEASURE,
     plans.MEASURE,
     remaining.MEASURE,

@@ -147,6 +147,12 @@ def number_column(name: str) -> sa.Column[float]:
     return sa.Column(name, DOUBLE)
 
 
+def as_json(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A column of JSON, or of what an adopted table has instead: plain text becomes a JSON text."""
+    is_one = sa.or_(column.is_(None), sa.func.json_valid(column) == 1)
+    return sa.case((is_one, column), else_=sa.func.json_quote(sa.cast(column, sa.String)))
+
+
 def json_column(name: str) -> sa.Column[Any]:
     """A JSON value; None is NULL."""
     return sa.Column(name, sa.JSON(none_as_null=True))

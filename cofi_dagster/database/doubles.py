@@ -75,4 +75,4 @@ def history_statements(dialect: sa.Dialect) -> tuple[str, str]:
 
 def _as_json(name: str) -> str:
     text = f"older.{name}"
-    return f"CASE WHEN {text} IS NULL OR JSON_VALID({text}) THEN {text} ELSE JSON_QUOTE({text}) END"
+    return f"CASE WHEN {text} IS NULL OR JSON_VALID({text}) THEN {text} ELSE JSON_QUOTE(CAST({text} AS CHAR)) END"

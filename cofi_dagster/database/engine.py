@@ -12,7 +12,7 @@ import orjson
 import pymysql
 import sqlalchemy as sa
 from pydantic import SecretStr
-from pymysql.constants import ER
+from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor
 from sqlalchemy import event
 
@@ -27,6 +27,12 @@ _SQLITE_WAIT_MS = 60_000
 _MYSQL_SESSION = (
     "SET time_zone = '+00:00', sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     "group_concat_max_len = 67108864"
+)
+_JSON_NULLS = "SELECT v IS NULL FROM JSON_TABLE('[[null]]', '$[*]' COLUMNS (v LONGTEXT PATH '$[0]')) AS sent"
+"""1 where a JSON null is NULL: to the first releases of MySQL 8.0 it is the text ``null``."""
+_OPEN_LOGIN = (
+    "its user logs in by caching_sha2_password or sha256_password, which an unencrypted connection cannot: add TLS to "
+    "the URL (?ssl_ca=/path/to/ca.pem), use the server's socket, or install the Python package cryptography"
 )
 _PACKET_MARGIN = 1024
 _STATEMENT_BYTES = 2_000_000
@@ -103,6 +109,7 @@ def connect(where: Settings | sa.URL | str) -> sa.Engine:
         connect_args={"connect_timeout": _CONNECT_SECONDS},
         **common,
     )
+    event.listen(engine, "do_connect", _connect_mysql)
     event.listen(engine, "connect", _open_mysql)
     return engine
 
@@ -131,22 +138,51 @@ def _begin_sqlite(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _connect_mysql(dialect: sa.Dialect, _record: Any, arguments: Any, named: Any) -> Any:
+    """Connect; a login that PyMySQL cannot do in the open is an error of the database's, with what to do."""
+    try:
+        return dialect.connect(*arguments, **named)
+    except RuntimeError as error:
+        raise pymysql.err.OperationalError(CR.CR_AUTH_PLUGIN_ERR, _OPEN_LOGIN) from error
+
+
 def _open_mysql(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_MYSQL_SESSION)
         cursor.execute("SELECT @@max_allowed_packet")
         (packet,) = cursor.fetchone()
-    connection.cursorclass = _fitting_cursor(int(packet) - _PACKET_MARGIN)
+        json_rows = _makes_rows_of_json(cursor)
+    connection.cursorclass = _fitting_cursor(int(packet) - _PACKET_MARGIN, json_rows)
+
+
+def _makes_rows_of_json(cursor: Any) -> bool:
+    try:
+        cursor.execute(_JSON_NULLS)
+    except pymysql.err.ProgrammingError:
+        return False  # a server that speaks MySQL's protocol, but has no JSON_TABLE
+    return bool(cursor.fetchone() == (1,))
 
 
 def statement_bytes(connection: sa.Connection) -> int:
     """The longest statement that this connection's server takes, in bytes, and that COFI makes where it can divide."""
-    limit: int = connection.connection.driver_connection.cursorclass.max_stmt_length  # type: ignore[union-attr]
+    limit: int = _cursor_class(connection).max_stmt_length
     return limit
 
 
+def takes_json_rows(connection: sa.Connection) -> bool:
+    """Whether this connection's server makes rows of a JSON text, its nulls NULL."""
+    takes: bool = _cursor_class(connection).takes_json
+    return takes
+
+
+def _cursor_class(connection: sa.Connection) -> Any:
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    return driver.cursorclass
+
+
 @lru_cache(maxsize=8)
-def _fitting_cursor(limit: int) -> type[Cursor]:
+def _fitting_cursor(limit: int, json_rows: bool) -> type[Cursor]:
     """A cursor whose statements fit into the server's packet of ``limit`` bytes.
 
     Many rows go as several statements. One that cannot be divided is refused here: sent to the server, it would end the
@@ -155,6 +191,7 @@ def _fitting_cursor(limit: int) -> type[Cursor]:
 
     class FittingCursor(Cursor):  # type: ignore[misc]
         max_stmt_length = min(_STATEMENT_BYTES, limit)
+        takes_json = json_rows
 
         def _query(self, statement: str | bytes) -> Any:
             size = len(statement) if len(statement) * 4 > limit else 0

@@ -21,10 +21,11 @@ PASSING_CODES: frozenset[int] = frozenset({
     1047,  # Galera: the node is not ready
     1053,  # server shutdown in progress
     1158, 1159, 1160, 1161,  # network errors while reading or writing packets
+    1180, 3100, 3101,  # a commit that the other members of a Galera cluster or a replication group refused
     1205, 1206,  # lock wait timeout; the lock table is full
     1213,  # deadlock
     1290, 1836,  # read-only: a failover is under way
-    1317, 1969,  # query interrupted, or over its time
+    1317, 1969, 3024,  # query interrupted, or over its time (MariaDB, MySQL)
     1021, 1026, 1114,  # disk or table full: an operator can make room
     1412,  # the table was altered meanwhile
     2002, 2003,  # cannot connect

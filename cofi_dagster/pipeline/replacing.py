@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cofi_dagster.audit.questionnaire import NO_TRADE_DATA
 from cofi_dagster.database import tables as t
+from cofi_dagster.database.column_types import as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def replace_rows(connection: sa.Connection, table: sa.Table, call_ids: Collectio
         if keeping.stays is not None:
             condition &= sa.or_(table.c.answer.is_(None), ~keeping.stays)
         columns = [column for column in table.c if column.name != "id"]
-        old = sa.select(*columns, sa.literal(task_id, sa.String(36))).where(condition)
+        kept = [as_json(column) if isinstance(column.type, sa.JSON) else column for column in columns]
+        old = sa.select(*kept, sa.literal(task_id, sa.String(36))).where(condition)
         names = [*(column.name for column in columns), "taskId"]
         connection.execute(keeping.history.insert().from_select(names, old))
     return connection.execute(table.delete().where(condition)).rowcount

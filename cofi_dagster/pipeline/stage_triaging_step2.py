@@ -59,9 +59,13 @@ def _step_one(connection: sa.Connection, batch_id: int) -> pd.DataFrame:
 def _conversations(connection: sa.Connection, batch_id: int) -> pd.DataFrame:
     """Of each call the trades of its newest reply; older replies, of reaudits, are history."""
     said, call = t.call_conversation, t.call
-    newest = sa.func.coalesce(said.c.replyId, "") == sa.func.coalesce(call.c.llm1ReplyId, "")
-    query = sa.select(*(said.c[name] for name in _SAID)).select_from(said.join(call, call.c.id == said.c.callId))
-    return triage_tables.frame(connection, query.where(call.c.batchId == batch_id, newest))
+    columns = [*(said.c[name] for name in _SAID), said.c.replyId, call.c.llm1ReplyId]
+    query = sa.select(*columns).select_from(said.join(call, call.c.id == said.c.callId))
+    found = triage_tables.frame(connection, query.where(call.c.batchId == batch_id))
+    # Compared here: in an adopted database the two columns may have collations that a server refuses to compare.
+    replies = zip(found["replyId"], found["llm1ReplyId"], strict=True)
+    newest = [(reply or "") == (current or "") for reply, current in replies]
+    return found.loc[newest, list(_SAID)].reset_index(drop=True)
 
 
 def _asked(connection: sa.Connection, batch_id: int) -> set[int]:

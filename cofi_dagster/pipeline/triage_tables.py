@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from cofi_dagster.audit.questionnaire import NO_TRADE_DATA
 from cofi_dagster.database import bulk
 from cofi_dagster.database import tables as t
+from cofi_dagster.database.column_types import as_json
 from cofi_dagster.pipeline.batches import Batch
 from cofi_dagster.pipeline.questions import questionnaire, trade_questions
 from cofi_dagster.pipeline.status import CallStatus
@@ -114,10 +115,11 @@ def _withdraw(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> N
     """Move answers to the history."""
     answer, history = t.audit_answer, t.audit_answer_history
     columns = [column for column in answer.c if column.name != "id"]
+    kept = [as_json(column) if isinstance(column.type, sa.JSON) else column for column in columns]
     # By their ids: a DELETE whose condition asks another table is one that MariaDB scans all answers for.
     ids = list(connection.execute(sa.select(answer.c.id).where(condition)).scalars())
     for start in range(0, len(ids), _ROWS):
         chosen = answer.c.id.in_(ids[start : start + _ROWS])
-        moved = sa.select(*columns).where(chosen)
+        moved = sa.select(*kept).where(chosen)
         connection.execute(history.insert().from_select([column.name for column in columns], moved))
         connection.execute(answer.delete().where(chosen))

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import DatabaseError, connect
 from cofi_dagster.database.upgrade import missing, ready, upgrade, upgrade_sql
+from cofi_dagster.pipeline.replacing import replace_rows
 from cofi_dagster.settings import Settings
 from cofi_dagster.stages import STAGES
 from cofi_dagster_tests.batches import make_batch
@@ -89,6 +90,15 @@ def test_older_answers_move_to_the_history_and_the_newest_stays(old: sa.Engine) 
     ]
     assert replaced[0].createdAt is None, "when it was given is not known: the upgrade must not date it now"
     assert replaced[0].replacedAt is not None
+
+
+def test_answers_whose_evidence_is_plain_text_can_be_replaced(old: sa.Engine) -> None:
+    upgrade(old)
+    _run(old, "UPDATE auditAnswer SET evidence = 'she said \"हाँ\"' WHERE id = 3;\n")
+    with old.begin() as connection:
+        assert replace_rows(connection, t.audit_answer, [1], None) == 2
+        history = sa.select(t.audit_answer_history.c.evidence).order_by(t.audit_answer_history.c.id)
+        assert connection.execute(history).scalars().all()[1:] == [[{"segment": 0}], 'she said "हाँ"']
 
 
 def test_old_rows_are_not_dated_now_and_new_ones_are(old: sa.Engine) -> None:
