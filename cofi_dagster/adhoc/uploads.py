@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -24,6 +26,8 @@ from cofi_dagster.settings import Settings
 _LONGEST_NAME = 255
 _CHUNK = 1 << 20
 _TRIES = 1000
+_AT_ONCE = 500
+_LEFT_SECONDS = 24 * 3600.0
 
 
 class UploadRefused(ValueError):
@@ -175,6 +179,41 @@ class Upload:
 def upload_root(settings: Settings) -> Path:
     """The folder of all uploads."""
     return settings.home.absolute() / "uploads"
+
+
+def sweep(engine: sa.Engine, settings: Settings, now: float) -> list[Path]:
+    """Remove the folders of uploads that a crash left before their task was queued; those that were removed.
+
+    ``now``: seconds since the epoch. Only folders that COFI named, that have not changed for a day, and that neither a
+    task nor a batch is of.
+    """
+    root = upload_root(settings)
+    found = sorted(path for path in root.iterdir() if _is_left(path, now)) if root.is_dir() else []
+    removed = []
+    for start in range(0, len(found), _AT_ONCE):
+        chunk = found[start : start + _AT_ONCE]
+        its_task = sa.select(t.audit_task.c.taskId).where(t.audit_task.c.taskId.in_([path.name for path in chunk]))
+        its_batch = sa.select(t.batch_status.c.directory).where(
+            t.batch_status.c.directory.in_([str(path) for path in chunk])
+        )
+        with reading(engine) as connection:
+            known = {*connection.execute(its_task).scalars()}
+            known |= {Path(directory).name for directory in connection.execute(its_batch).scalars()}
+        for path in chunk:
+            if path.name not in known:
+                shutil.rmtree(path, ignore_errors=True)
+                removed.append(path)
+    return removed
+
+
+def _is_left(path: Path, now: float) -> bool:
+    """Whether it is a folder of an upload that nothing has been written to for a day."""
+    try:
+        named = str(UUID(path.name)) == path.name
+        found = path.lstat()
+    except (ValueError, FileNotFoundError):
+        return False
+    return named and stat.S_ISDIR(found.st_mode) and now - found.st_mtime > _LEFT_SECONDS
 
 
 def check_questionnaire(engine: sa.Engine, process_id: int, category_mapping_id: int) -> None:

@@ -1,14 +1,17 @@
-"""The reconciler: a sensor that closes what dead runs left open, so that nothing says `InProgress` that nobody does.
+"""The reconciler: a sensor that closes what dead runs left open, so that nothing says `InProgress` that nobody does,
+and removes what uploads left that died before they were queued.
 
 A process on this host is looked up; one elsewhere is dead after the lease's silence. A run that is slow but beats is
 left alone. The Dagster run of a dead process is reported failed: the run retries of ``dagster.yaml`` go on with it.
 """
 
+import time
 from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
 
+from cofi_dagster.adhoc import uploads
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading
 from cofi_dagster.orchestration.control_jobs import end_runs
@@ -20,6 +23,7 @@ from cofi_dagster.pipeline.status import BATCH_WORDS, CANCELLED, FAILED, PAUSED,
 from cofi_dagster.stages import STAGES
 
 _RECENT = 200
+_SWEEP_SECONDS = 3600.0
 _AT_WORK = [*BATCH_WORDS, FAILED, PAUSED, CANCELLED]
 
 
@@ -86,6 +90,11 @@ def _cancelled_lately() -> sa.Select[Any]:
 def dead_run_sensor(context: dg.SensorEvaluationContext, tracking: dg.ResourceParam[TrackingResource]) -> dg.SkipReason:
     """Never launches a run itself."""
     said = reconcile(context.instance, tracking)
+    now = time.time()
+    if now - float(context.cursor or 0) > _SWEEP_SECONDS:
+        swept = uploads.sweep(tracking.engine, tracking.settings, now)
+        said += [f"removed {path}: an upload that was never queued" for path in swept]
+        context.update_cursor(f"{now:.0f}")
     for line in said:
         context.log.warning(line)
     return dg.SkipReason("; ".join(said) or "no run has died")

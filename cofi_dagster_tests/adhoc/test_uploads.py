@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,3 +177,22 @@ def test_only_a_failed_task_can_be_retried_and_each_attempt_has_a_key_of_its_own
     assert (again.status, again.run_key, again.error) == (TaskStatus.QUEUED, f"task:{task.id}:2", None)
     with pytest.raises(tasks.UnknownTask):
         tasks.get(site.engine, "no-such-task")
+
+
+def test_what_a_crash_left_of_an_upload_is_removed_after_a_day_and_nothing_else(site: Site, audio: Audio) -> None:
+    root = uploads.upload_root(site.settings)
+    queued, purged = send(site, audio("a.wav")), send(site, audio("b.wav"))
+    uploads.open_batch(site.engine, site.settings, purged)
+    site.execute(t.audit_task.delete().where(t.audit_task.c.taskId == purged.id))
+    left = [tasks.new_id() for _ in range(2)]
+    for name in (*left, "notes", "ffffffff"):
+        (root / name).mkdir()
+        (root / name / "0001").write_bytes(b"half a file")
+    (root / tasks.new_id()).symlink_to(root / "notes")
+    day = 24 * 3600
+    os.utime(root / left[1], (0, time.time() + day))
+    before = {path.name for path in root.iterdir()}
+    assert uploads.sweep(site.engine, site.settings, time.time()) == []
+    assert uploads.sweep(site.engine, site.settings, time.time() + day + 60) == [root / left[0]]
+    assert {path.name for path in root.iterdir()} == before - {left[0]}
+    assert (root / queued.id / "0001.wav").is_file()

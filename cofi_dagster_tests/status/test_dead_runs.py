@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -12,6 +14,8 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from cofi_dagster.adhoc.tasks import new_id
+from cofi_dagster.adhoc.uploads import upload_root
 from cofi_dagster.database import tables as t
 from cofi_dagster.definitions import build_defs
 from cofi_dagster.orchestration.control_jobs import Operator, batch_launch_sensor
@@ -61,11 +65,14 @@ def dead_process() -> int:
     return ended.pid
 
 
-def reconciled(instance: dg.DagsterInstance, tracking: TrackingResource) -> str:
-    with dg.build_sensor_context(instance=instance) as context:
-        result = dead_run_sensor(context, tracking=tracking)
-    assert isinstance(result, dg.SkipReason)
-    return result.skip_message or ""
+def reconciled(instance: dg.DagsterInstance, tracking: TrackingResource, cursor: str | None = None) -> str:
+    """What a tick of the sensor says."""
+    resources = {"tracking": dg.ResourceDefinition.hardcoded_resource(tracking)}
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+        tick = dead_run_sensor.evaluate_tick(context)
+    assert float(tick.cursor or 0) > time.time() - 3600
+    assert not tick.run_requests
+    return tick.skip_message or ""
 
 
 @pytest.mark.parametrize("how", ["process gone", "silent elsewhere"])
@@ -120,6 +127,18 @@ def test_a_run_from_which_the_batch_was_taken_writes_nothing_more(tracking: tupl
         here.tracker.close_lost(batch, lambda holder: True)
         assert here.status(batch) == "Failed"
     assert (here.stage(batch, "file_distribution").status, here.status(batch)) == ("Failed", "Failed")
+
+
+def test_the_sensor_looks_once_an_hour_for_what_uploads_left(
+    tracking: tuple[Site, TrackingResource], instance: dg.DagsterInstance
+) -> None:
+    here, resource = tracking
+    left = upload_root(here.settings) / new_id()
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    assert reconciled(instance, resource, str(time.time())) == "no run has died"
+    assert reconciled(instance, resource, str(time.time() - 3601)) == f"removed {left}: an upload that was never queued"
+    assert not left.exists()
 
 
 def launched(instance: dg.DagsterInstance, tracking: TrackingResource) -> list[dg.RunRequest]:
