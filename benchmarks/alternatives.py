@@ -33,6 +33,7 @@ _REACH = 50.0
 _FEW, _MANY = 20, 220
 _ROUNDS = 3
 _STAGE = "denoise"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def _dynamic_job(url: str, batch_id: int, files: list[str]) -> dg.JobDefinition:
@@ -65,7 +66,7 @@ def _dynamic_seconds(folder: Path, url: str, batch_id: int, files: list[str]) ->
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
         job = _dynamic_job(url, batch_id, files)
         began = time.perf_counter()
-        result = job.execute_in_process(instance=instance)
+        result = job.execute_in_process(instance=instance, run_config=_QUIET)
         seconds = time.perf_counter() - began
     if not result.success:
         raise RuntimeError("the job of dynamic steps failed")
