@@ -23,6 +23,7 @@ LEASE_SECONDS = 45
 """Silence after which a run on another host counts as dead: with the reconciler's interval, under a minute in all."""
 BEAT_SECONDS = 1.0
 _WRITE_EVERY = 5
+_MISSED_SECONDS = 3 * _WRITE_EVERY * BEAT_SECONDS
 
 _LEASE = t.batch_lease
 
@@ -44,14 +45,20 @@ class Holder:
     task_id: str | None = None
 
     def is_alive(self) -> bool:
-        """Whether its process lives (on this host), or gave a sign of life within the lease (elsewhere)."""
+        """Whether its process lives (on this host), or gave a sign of life within the lease (elsewhere).
+
+        A process of its number that started at another time is somebody else's; but where the clock was set meanwhile,
+        it may be the run's own, which gives signs of life.
+        """
         if self.host != socket.gethostname():
             return self.silent_seconds < LEASE_SECONDS
         try:
             process = psutil.Process(self.pid)
             started = self.process_started
-            running = process.status() != psutil.STATUS_ZOMBIE
-            return running and (started is None or abs(process.create_time() - started) < 1.0)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            is_same = started is None or abs(process.create_time() - started) < 1.0
+            return is_same or self.silent_seconds < _MISSED_SECONDS
         except psutil.NoSuchProcess:
             return False
 

@@ -296,7 +296,7 @@ def test_the_batch_of_a_dead_run_is_taken_over(each_site: Opening, machines: Fle
     started = here.stage(batch, "denoise").started
     changes: dict[str, dict[str, object]] = {
         "process gone": {"pid": dead_process()},
-        "number used again": {"processStarted": 1.0},
+        "number used again": {"processStarted": 1.0, "heartbeatAt": datetime(2026, 1, 1)},
         "silent elsewhere": {"host": "elsewhere", "heartbeatAt": datetime(2026, 1, 1)},
     }
     lease(here, batch, **changes[how])

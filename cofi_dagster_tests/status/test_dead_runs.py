@@ -75,7 +75,7 @@ def reconciled(instance: dg.DagsterInstance, tracking: TrackingResource, cursor:
     return tick.skip_message or ""
 
 
-@pytest.mark.parametrize("how", ["process gone", "silent elsewhere"])
+@pytest.mark.parametrize("how", ["process gone", "number is another's after a reboot", "silent elsewhere"])
 def test_a_dead_run_is_closed_and_its_dagster_run_is_reported(
     tracking: tuple[Site, TrackingResource], instance: dg.DagsterInstance, how: str
 ) -> None:
@@ -83,6 +83,7 @@ def test_a_dead_run_is_closed_and_its_dagster_run_is_reported(
     run = run_of(instance, status=dg.DagsterRunStatus.STARTED)
     lease: dict[str, dict[str, Any]] = {
         "process gone": {"pid": dead_process()},
+        "number is another's after a reboot": {"processStarted": 1.0, "heartbeatAt": datetime(2026, 1, 1)},
         "silent elsewhere": {"host": "elsewhere", "heartbeatAt": datetime(2026, 1, 1)},
     }
     batch = at_work(here, run.run_id, **lease[how])
@@ -99,13 +100,17 @@ def test_a_dead_run_is_closed_and_its_dagster_run_is_reported(
     assert reconciled(instance, resource) == "no run has died"
 
 
-@pytest.mark.parametrize("how", ["here", "elsewhere"])
+@pytest.mark.parametrize("how", ["here", "here, and the clock was set", "elsewhere"])
 def test_a_run_that_is_merely_slow_is_left_alone(
     tracking: tuple[Site, TrackingResource], instance: dg.DagsterInstance, how: str
 ) -> None:
     here, resource = tracking
-    lease = {"heartbeatAt": datetime(2026, 1, 1)} if how == "here" else {"host": "elsewhere", "pid": 1}
-    batch = at_work(here, "slow", **lease)
+    leases: dict[str, dict[str, Any]] = {
+        "here": {"heartbeatAt": datetime(2026, 1, 1)},
+        "here, and the clock was set": {"processStarted": time.time() + 3600},
+        "elsewhere": {"host": "elsewhere", "pid": 1},
+    }
+    batch = at_work(here, "slow", **leases[how])
     assert reconciled(instance, resource) == "no run has died"
     assert here.stage(batch, "file_distribution").status == "InProgress"
 
