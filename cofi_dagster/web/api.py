@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import FastAPI, Path, Query, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -46,6 +48,8 @@ _TEXTS: dict[int | str, str] = {
     404: "There is no such thing.", 409: "It is not in the state for that.", 413: "Too large.",
     422: "Bad input: which field, and why.", 429: "Too many requests.", 503: "The database cannot be used.",
 }  # fmt: skip
+_KEY = HTTPBearer(auto_error=False, scheme_name="key", description="A key of `COFI_API_KEYS`; the gate asks for it.")
+"""How the API's document says that a key is needed."""
 _UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -87,9 +91,10 @@ def create_api(
     app = FastAPI(
         title="COFI",
         description="Evidence for telephone orders: batches, audit uploads, reaudits. All times are UTC.",
-        docs_url="/cofi/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/cofi/openapi.json",
+        dependencies=[Depends(_KEY)],
     )
     reads = BatchReads(engine, settings)
     verbs = verbs or DatabaseVerbs(Control(engine, settings))
@@ -98,8 +103,16 @@ def create_api(
     _add_tasks(app, settings, engine)
     _add_batches(app, reads, engine)
     add_control(app, verbs)
+    _summarise(app)
     add_pages(app, desk)
     return app
+
+
+def _summarise(app: FastAPI) -> None:
+    """Let each request of the document be headed by its sentence, instead of its function's name."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.summary, _, route.description = route.description.partition("\n\n")
 
 
 # -- audit uploads and reaudits --------------------------------------------------------------------------------------

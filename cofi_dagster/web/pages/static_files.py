@@ -1,5 +1,5 @@
-"""Style sheet, scripts and the drawing library, each under an address that holds its digest: cached for ever, and new
-when it changes. The drawing library is the one that the installed Plotly package brings; nothing comes from a network.
+"""Style sheet, scripts and libraries, each under an address that holds its digest: cached for ever, and new when it
+changes. The libraries are those that installed packages bring: Plotly draws, Swagger UI shows the API.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class StaticFile:
 def _files() -> Iterator[Path]:
     yield from (Path(str(file)) for file in resources.files("cofi_dagster.web").joinpath("static").iterdir())
     yield Path(str(resources.files("plotly"))) / "package_data" / "plotly.min.js"
+    swagger = Path(str(resources.files("fastapi_offline"))) / "static"
+    yield from (swagger / name for name in ("swagger-ui-bundle.js", "swagger-ui.css"))
 
 
 FILES: dict[str, StaticFile] = {path.name: StaticFile(path) for path in _files()}
