@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,6 +35,9 @@ _OPEN_LOGIN = (
     "its user logs in by caching_sha2_password or sha256_password, which an unencrypted connection cannot: add TLS to "
     "the URL (?ssl_ca=/path/to/ca.pem), use the server's socket, or install the Python package cryptography"
 )
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 50_000}
+"""Seconds of silence, seconds between probes, probes, milliseconds without an answer (``man 7 tcp``): a server that has
+vanished is noticed within a minute, not after the two hours that are Linux's own; one that is slow answers probes."""
 _PACKET_MARGIN = 1024
 _STATEMENT_BYTES = 2_000_000
 
@@ -147,12 +151,20 @@ def _connect_mysql(dialect: sa.Dialect, _record: Any, arguments: Any, named: Any
 
 
 def _open_mysql(connection: Any, _record: Any) -> None:
+    _notice_silence(connection._sock)
     with connection.cursor() as cursor:
         cursor.execute(_MYSQL_SESSION)
         cursor.execute("SELECT @@max_allowed_packet")
         (packet,) = cursor.fetchone()
         json_rows = _makes_rows_of_json(cursor)
     connection.cursorclass = _fitting_cursor(int(packet) - _PACKET_MARGIN, json_rows)
+
+
+def _notice_silence(sock: socket.socket) -> None:
+    if sock.family != socket.AF_UNIX:
+        for name, value in _KEEP_ALIVE.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _makes_rows_of_json(cursor: Any) -> bool:
