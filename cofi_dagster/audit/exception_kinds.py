@@ -5,7 +5,7 @@ Whoever shows exceptions reads them through :mod:`cofi_dagster.audit.exceptions`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,10 +14,13 @@ import sqlalchemy as sa
 
 from cofi_dagster.audit.evidence import NONE, UNVERIFIED
 from cofi_dagster.database import tables as t
+from cofi_dagster.database.column_types import MYSQL
 from cofi_dagster.pipeline.status import CallStatus
 from cofi_dagster.triage.grading import CONFIRMED, DISCREPANCIES, LOW_SCORE, NOT_DISCUSSED, WEAK_TIERS
 
 Column = sa.ColumnElement[Any]
+Identity = Callable[[sa.sql.base.ReadOnlyColumnCollection[str, sa.Column[Any]]], Column]
+"""The condition that makes a review, by its columns, one of a row."""
 
 
 class Kind(StrEnum):
@@ -81,7 +84,10 @@ class Source:
     def select(self, names: Iterable[str], *conditions: Column) -> sa.Select[Any]:
         """Its rows under further conditions; a column of :data:`NAMES` that it has not is NULL."""
         chosen = [self._column(name).label(name) for name in names]
-        return sa.select(*chosen).select_from(self.joined).where(self.condition, *conditions)
+        query = sa.select(*chosen).select_from(self.joined).where(self.condition, *conditions)
+        for server in MYSQL if self.kind is Kind.UNVERIFIED_QUOTE else ():
+            query = query.with_hint(_ANSWER, "USE INDEX (`idx_auditAnswer_evidence`)", server)
+        return query
 
     def _column(self, name: str) -> Column:
         found = self.columns.get(name)
@@ -92,13 +98,13 @@ REVIEW_COLUMNS = ("id", "decision", "value", "reason", "machineValue", "reviewed
 
 
 def _source(
-    kind: Kind, joined: sa.FromClause, condition: Column, columns: Mapping[str, Column], *, identity: Column
+    kind: Kind, joined: sa.FromClause, condition: Column, columns: Mapping[str, Column], identity: Identity
 ) -> Source:
-    """A source with the newest review of each row; ``identity`` is what makes a review in ``_ITS`` one of a row.
+    """A source with the newest review of each row; ``identity`` is what makes a review one of a row.
 
     ``columns`` has, with what else there is, ``machine``: what the machine says, as text; and ``reason``.
     """
-    newest = sa.select(sa.func.max(_ITS.c.id)).where(identity).correlate_except(_ITS).scalar_subquery()
+    newest = sa.select(sa.func.max(_ITS.c.id)).where(identity(_ITS.c)).correlate_except(_ITS).scalar_subquery()
     review = _REVIEW.c
     state = sa.case(
         (review.id.is_(None), sa.literal(OPEN)),
@@ -110,7 +116,8 @@ def _source(
         "state": state,
         **{f"review_{name}": review[name] for name in REVIEW_COLUMNS},
     }
-    return Source(kind, joined.outerjoin(_REVIEW, review.id == newest), condition, {**shared, **columns})
+    reviewed = joined.outerjoin(_REVIEW, sa.and_(identity(review), review.id == newest))
+    return Source(kind, reviewed, condition, {**shared, **columns})
 
 
 # -- trades ----------------------------------------------------------------------------------------------------------
@@ -144,13 +151,15 @@ def _best() -> Column:
 
 def _of_trades(kind: Kind, joined: sa.Join, condition: Column, reason: Column, machine: Column) -> Source:
     """``batchId`` is that of the table which the server begins with."""
-    identity = sa.and_(_ITS.c.tradeMetadataId == _TRADE.c.id, _ITS.c.kind == kind.value)
     columns = {**_OF_TRADE, "batchId": joined.left.c.batchId, "reason": reason, "machine": machine}
-    return _source(kind, joined, condition, columns, identity=identity)
+    return _source(
+        kind, joined, condition, columns, lambda its: (its.tradeMetadataId == _TRADE.c.id) & (its.kind == kind.value)
+    )
 
 
-_WITH_BEST = _TRADE.outerjoin(_MAPPING, _MAPPING.c.id == _best())
-_MAPPED = _MAPPING.join(_TRADE, _TRADE.c.id == _MAPPING.c.tradeMetadataId)
+_OF_THE_TRADE = sa.and_(_MAPPING.c.batchId == _TRADE.c.batchId, _MAPPING.c.tradeMetadataId == _TRADE.c.id)
+_WITH_BEST = _TRADE.outerjoin(_MAPPING, _OF_THE_TRADE & (_MAPPING.c.id == _best()))
+_MAPPED = _MAPPING.join(_TRADE, _OF_THE_TRADE)
 _LOST = _TRADE.c.audioName.is_(None)
 _KEPT = _TRADE.c.audioName == _MAPPING.c.audioName
 _IS_WEAK = _MAPPING.c.matchTier.in_(WEAK_TIERS)
@@ -208,21 +217,30 @@ def _of_answers(kind: Kind, status: str | None, reason: str) -> Source:
     matches = answer.callId == _CALL.c.id
     joined = _described(_CALL.join(_ANSWER, matches if status is None else matches & (answer.evidenceStatus == status)))
     said = sa.func.coalesce(answer.answer, "") + " (" + sa.func.coalesce(answer.evidenceStatus, NONE) + ")"
-    identity = sa.and_(_ITS.c.callId == _CALL.c.id, _ITS.c.questionId == answer.questionId)
     columns = {name: answer[name] for name in ("questionId", "question", "answer", "evidence", "evidenceStatus")}
     both = {**_OF_CALL, **columns, "reason": sa.literal(reason), "machine": said}
-    return _source(kind, joined, sa.true(), both, identity=identity)
+    return _source(
+        kind, joined, sa.true(), both, lambda its: (its.callId == _CALL.c.id) & (its.questionId == answer.questionId)
+    )
 
 
 def _of_calls(kind: Kind, condition: Column, reason: Column) -> Source:
-    identity = sa.and_(_ITS.c.callId == _CALL.c.id, _ITS.c.questionId.is_(None), _ITS.c.kind == kind.value)
     columns = {**_OF_CALL, "reason": reason, "machine": reason}
-    return _source(kind, _described(_CALL), condition, columns, identity=identity)
+    return _source(
+        kind,
+        _described(_CALL),
+        condition,
+        columns,
+        lambda its: sa.and_(its.callId == _CALL.c.id, its.questionId.is_(None), its.kind == kind.value),
+    )
 
 
 _STATUS = sa.func.coalesce(_CALL.c.status, CallStatus.PENDING)
 _OTHER = _TRADE.alias("of_batch").c
-_HAS_TRADES = sa.exists().where(_OTHER.batchId == _CALL.c.batchId)
+# Not EXISTS, which MariaDB makes a join with all trades of the batch.
+_HAS_TRADES = (
+    sa.select(_OTHER.id).where(_OTHER.batchId == _CALL.c.batchId).limit(1).correlate(_CALL).scalar_subquery()
+).is_not(None)
 _IS_EVIDENCE = sa.exists().where(_OTHER.batchId == _CALL.c.batchId, _OTHER.audioName == _CALL.c.audioName)
 
 SOURCES: tuple[Source, ...] = (
