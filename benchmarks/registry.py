@@ -13,6 +13,7 @@ from benchmarks import (
     restart,
     tracking,
     utilisation,
+    viewers,
     wire,
 )
 from benchmarks.measure import Measure
@@ -27,6 +28,7 @@ MEASURES: tuple[Measure, ...] = (
     tracking.MEASURE,
     alternatives.MEASURE,
     pages.MEASURE,
+    viewers.MEASURE,
     plans.MEASURE,
     remaining.MEASURE,
 )
