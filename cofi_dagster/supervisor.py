@@ -68,7 +68,7 @@ def _start(settings: Settings, children: Children, home: str) -> None:
     workspace = Path(home) / "code-server.yaml"
     workspace.write_text(_WORKSPACE.format(port=code_port), "utf-8")
     children.start("daemon", ["-m", "dagster._daemon", "run", "--workspace", str(workspace)], environment)
-    _say(f"COFI is up: http://{shown}:{settings.web_port}   (Ctrl-C stops everything)")
+    _say(f"COFI is up: http://{shown}:{settings.web_port}   (pages at /cofi, Dagster at /; Ctrl-C stops everything)")
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
