@@ -9,7 +9,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cofi_dagster.web.keys import keys_of
-from cofi_dagster.web.pages import audio, batch, batch_actions, batches, call, calls, docs, fleet, login, static_files, trends
+from cofi_dagster.web.pages import (
+    audio,
+    batch,
+    batch_actions,
+    batches,
+    call,
+    calls,
+    docs,
+    exceptions,
+    fleet,
+    login,
+    reviews,
+    static_files,
+    trends,
+)
 from cofi_dagster.web.pages.desk import Desk
 
 _HEADINGS = {404: "There is no such page", 503: "The database cannot be used"}
@@ -22,7 +36,7 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
 
 
 def _routers(desk: Desk) -> list[APIRouter]:
-    pages = (batches, batch, batch_actions, call, audio, calls, fleet, docs, trends)
+    pages = (batches, batch, batch_actions, call, audio, calls, exceptions, reviews, fleet, docs, trends)
     return [static_files.routes(), login.routes(desk, keys_of(desk.settings)), *(page.routes(desk) for page in pages)]
 
 
