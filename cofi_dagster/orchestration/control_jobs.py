@@ -73,10 +73,11 @@ class Operator:
         """Try again what failed of a batch, or of one stage of it.
 
         Raises:
-            IllegalStep: nothing failed, or it is being worked on.
+            IllegalStep: nothing failed, it is being worked on, or a run of it is on its way.
             UnknownStage: there is no such stage.
         """
-        return self._control.retry(batch_id, stage, by=by, launch=launch)
+        has_run = any(run.status in _WAITING for run in runs_of(self._instance, self._key(batch_id)))
+        return self._control.retry(batch_id, stage, by=by, launch=launch, has_run=has_run)
 
     def skip(self, batch_id: int, stage: str, *, by: str | None = None, reason: str | None = None) -> Done:
         """Pass over an optional stage of one batch.

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, DagsterRunStatus
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from cofi_dagster.orchestration.jobs import BATCH_PIPELINE
@@ -60,7 +60,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def runs_of(instance: dg.DagsterInstance, batch_key: str) -> list[dg.DagsterRun]:
     """The batch's runs that are queued or in progress; those whose process died are reported as failed on the way."""
     wanted = dg.RunsFilter(
-        job_name=BATCH_PIPELINE, tags={PARTITION_NAME_TAG: batch_key}, statuses=[*IN_PROGRESS_RUN_STATUSES]
+        job_name=BATCH_PIPELINE,
+        tags={PARTITION_NAME_TAG: batch_key},
+        statuses=[DagsterRunStatus.QUEUED, *IN_PROGRESS_RUN_STATUSES],
     )
     living = []
     for run in instance.get_runs(filters=wanted):

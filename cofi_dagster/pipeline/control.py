@@ -108,12 +108,20 @@ class Control:
         return self._change(change)
 
     def retry(
-        self, batch_id: int, stage_name: str | None = None, *, by: str | None = None, launch: bool = False
+        self,
+        batch_id: int,
+        stage_name: str | None = None,
+        *,
+        by: str | None = None,
+        launch: bool = False,
+        has_run: bool = False,
     ) -> Done:
         """Let a failed batch, or one stage of it, be tried again. Of a completed batch, what failed of its files.
 
+        ``has_run``: whether a run of the batch waits for its turn.
+
         Raises:
-            IllegalStep: nothing of it failed, or it is being worked on.
+            IllegalStep: nothing of it failed, it is being worked on, or a run of it is on its way.
             UnknownStage: there is no such stage.
         """
         stage = _stage(stage_name) if stage_name else None
@@ -122,6 +130,8 @@ class Control:
             found = self._locked(connection, batch_id)
             if running := self._running(connection, batch_id):
                 raise IllegalStep(f"batch {batch_id} is being worked on by run {running}")
+            if has_run or (launch and requests.is_launch_asked(connection, batch_id)):
+                raise IllegalStep(f"a run of batch {batch_id} is on its way")
             chosen = [found.stages[stage.name]] if stage else list(found.stages.values())
             if found.state in (BatchStatus.CANCELLED, BatchStatus.PAUSED):
                 raise IllegalStep(f"batch {batch_id} is {found.state} and cannot be retried")

@@ -55,6 +55,12 @@ def ask_launch(connection: sa.Connection, batch_id: int, stage: str | None, by: 
     connection.execute(mine.values(launches=_CONTROL.c.launches + 1))
 
 
+def is_launch_asked(connection: sa.Connection, batch_id: int) -> bool:
+    """Whether the daemon is asked for a run of the batch that it has not started yet."""
+    query = sa.select(_CONTROL.c.launch).where(_CONTROL.c.batchId == batch_id)
+    return connection.execute(query).scalar_one_or_none() is not None
+
+
 def launches(connection: sa.Connection) -> list[Launch]:
     """The runs that the daemon is asked for, the oldest request first."""
     batch = t.batch_status

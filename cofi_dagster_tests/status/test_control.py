@@ -6,10 +6,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
+from cofi_dagster.database import tables as t
 from cofi_dagster.pipeline.control import Control
 from cofi_dagster.pipeline.status import IllegalStep
 from cofi_dagster.pipeline.tracker import StageCancelled, StagePaused
@@ -63,7 +65,7 @@ def test_a_pause_keeps_what_was_in_flight_and_a_resume_goes_on_there(
     assert time.monotonic() - asked < 5
     state, done = here.stage(batch, "stt"), here.flagged(batch, "sttDone")
     assert (here.status(batch), state.status, state.ended is None) == ("Paused", "Paused", False)
-    assert 10 <= len(done) == state.done < FILES
+    assert 10 <= len(done) == (state.done or 0) < FILES
     assert set(here.transcripts(batch)) == done
     assert here.tracker.holder(batch) is None
     with pytest.raises(IllegalStep, match="is paused and cannot become paused"):
@@ -123,10 +125,30 @@ def test_a_pause_as_the_last_file_ends_leaves_the_batch_completed_or_paused_and_
     assert seen <= {("Completed", "Complete"), ("Paused", "Paused")}
 
 
-def test_of_a_pause_and_a_cancel_at_once_the_cancel_stays(each_site: Opening, slow_stt: FleetSimulator) -> None:
-    here, control = opened(each_site, slow_stt)
-    batch, ended = at_work(here)
-    gate = threading.Barrier(2)
+def test_a_cancel_as_the_last_file_ends_leaves_the_batch_cancelled_or_refuses(
+    site: Opening, slow_stt: FleetSimulator
+) -> None:
+    here, control = opened(site, slow_stt, COFI_STAGES_DISABLED="llm1,llm2,triaging_step2")
+    for number in range(4):
+        batch, ended = at_work(here, 14, f"2026-01-15_{number + 1}")
+        time.sleep(0.03 * number)
+        with contextlib.suppress(IllegalStep):
+            control.cancel(batch)
+        ended()
+        state = here.stage(batch, "stt")
+        left = set(here.files(batch)) - here.flagged(batch, "sttDone")
+        assert (here.status(batch), str(state.status), state.error) in {
+            ("Completed", "Complete", None),
+            ("Cancelled", "Complete", None),
+            ("Cancelled", "Failed", "cancelled"),
+        }
+        assert not left or state.status == "Failed"
+        assert here.tracker.holder(batch) is None
+
+
+def both(batch: int, *verbs: Callable[[int], object]) -> list[str]:
+    """Ask for two things at once; what was refused, and why."""
+    gate = threading.Barrier(len(verbs))
     refused: list[str] = []
 
     def ask(verb: Callable[[int], object]) -> None:
@@ -136,14 +158,39 @@ def test_of_a_pause_and_a_cancel_at_once_the_cancel_stays(each_site: Opening, sl
         except IllegalStep as error:
             refused.append(str(error))
 
-    threads = [threading.Thread(target=ask, args=(verb,)) for verb in (control.pause, control.cancel)]
+    threads = [threading.Thread(target=ask, args=(verb,)) for verb in verbs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return refused
+
+
+def test_of_a_pause_and_a_cancel_at_once_the_cancel_stays(each_site: Opening, slow_stt: FleetSimulator) -> None:
+    here, control = opened(each_site, slow_stt)
+    batch, ended = at_work(here)
+    refused = both(batch, control.pause, control.cancel)
     ended()
     assert here.status(batch) == "Cancelled"
     assert refused in ([], [f"batch {batch} is cancelled and cannot become paused"])
+
+
+def test_of_two_at_once_one_is_first_and_the_other_is_judged_by_what_it_left(each_site: Opening) -> None:
+    here = each_site(COFI_STAGES_DISABLED="callmetadata,trademetadata,denoise,ivr")
+    control = Control(here.engine, here.settings)
+    resume, retry = partial(control.resume, launch=True), partial(control.retry, launch=True)
+    batch = here.make(1)
+    here.tracker.start_stage(batch, "file_distribution")
+    here.tracker.fail_stage(batch, "file_distribution", "no machine")
+    assert both(batch, retry, retry) == [f"a run of batch {batch} is on its way"]
+    assert here.status(batch) == "Pending"
+    assert both(batch, control.pause, control.pause) == [f"batch {batch} is paused and cannot become paused"]
+    assert both(batch, resume, resume) == [f"batch {batch} is running: only a paused one is resumed"]
+    assert [row.launches for row in here.rows(t.batch_control.select())] == [2]
+    control.pause(batch)
+    assert len(both(batch, resume, control.cancel)) <= 1
+    assert here.status(batch) == "Cancelled"
+    assert [row.launch for row in here.rows(t.batch_control.select())] == [None]
 
 
 def test_a_paused_batch_can_be_cancelled(site: Opening, slow_stt: FleetSimulator) -> None:

@@ -19,9 +19,13 @@ from cofi_dagster.adhoc.uploads import upload_root
 from cofi_dagster.database import tables as t
 from cofi_dagster.definitions import build_defs
 from cofi_dagster.orchestration.control_jobs import Operator, batch_launch_sensor
+from cofi_dagster.orchestration.foreground import origin_of
+from cofi_dagster.orchestration.instance import open_instance
 from cofi_dagster.orchestration.jobs import BATCH_PIPELINE
 from cofi_dagster.orchestration.reconciler import dead_run_sensor
 from cofi_dagster.orchestration.resources import TrackingResource
+from cofi_dagster.pipeline.status import IllegalStep
+from cofi_dagster.pipeline.tracker import StagePaused, StageRefused
 from cofi_dagster_tests.pipeline.site import Site
 
 Opening = Callable[..., Site]
@@ -44,10 +48,11 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def run_of(instance: dg.DagsterInstance, **how: Any) -> dg.DagsterRun:
+def run_of(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
     job = build_defs().resolve_job_def(BATCH_PIPELINE)
     instance.add_dynamic_partitions("batches", [KEY])
-    return instance.create_run_for_job(job, tags={PARTITION_NAME_TAG: KEY}, **how)
+    known = {PARTITION_NAME_TAG: KEY, **tags}
+    return instance.create_run_for_job(job, tags=known, status=status, remote_job_origin=origin_of(BATCH_PIPELINE))
 
 
 def at_work(here: Site, run_id: str, **lease: Any) -> int:
@@ -80,7 +85,7 @@ def test_a_dead_run_is_closed_and_its_dagster_run_is_reported(
     tracking: tuple[Site, TrackingResource], instance: dg.DagsterInstance, how: str
 ) -> None:
     here, resource = tracking
-    run = run_of(instance, status=dg.DagsterRunStatus.STARTED)
+    run = run_of(instance, dg.DagsterRunStatus.STARTED)
     lease: dict[str, dict[str, Any]] = {
         "process gone": {"pid": dead_process()},
         "number is another's after a reboot": {"processStarted": 1.0, "heartbeatAt": datetime(2026, 1, 1)},
@@ -164,12 +169,50 @@ def test_a_resume_is_launched_once_whatever_happens_between(
     (again,) = launched(instance, resource)
     assert request.run_key == again.run_key == f"launch:{batch}:1"
     assert (request.partition_key, request.asset_selection) == (KEY, [dg.AssetKey("file_distribution")])
-    instance.create_run_for_job(build_defs().resolve_job_def(BATCH_PIPELINE), tags=dict(request.tags))
+    waiting = run_of(instance, dg.DagsterRunStatus.QUEUED, **request.tags)
     assert launched(instance, resource) == []
     assert launched(instance, resource) == []
+    with pytest.raises(IllegalStep, match=f"a run of batch {batch} is on its way"):
+        operator.retry(batch)
+    instance.report_run_failed(waiting)
     operator.retry(batch)
     (request,) = launched(instance, resource)
     assert (request.run_key, request.asset_selection) == (f"launch:{batch}:2", None)
+
+
+def test_a_pause_holds_though_the_run_that_resumes_the_batch_is_still_in_the_queue(
+    tracking: tuple[Site, TrackingResource], instance: dg.DagsterInstance
+) -> None:
+    here, resource = tracking
+    batch = at_work(here, "first")
+    here.tracker.fail_stage(batch, "file_distribution", "no machine", run_id="first")
+    operator = Operator(instance, resource)
+    operator.retry(batch)
+    (request,) = launched(instance, resource)
+    run_of(instance, dg.DagsterRunStatus.QUEUED, **request.tags)
+    operator.pause(batch)
+    with pytest.raises(StagePaused):
+        here.tracker.start_stage(batch, "file_distribution", "the queued run")
+    assert here.status(batch) == "Paused"
+
+
+def test_a_cancel_ends_a_run_that_waits_for_its_turn_at_once_and_for_good(
+    tracking: tuple[Site, TrackingResource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, resource = tracking
+    monkeypatch.setenv("DAGSTER_HOME", str(here.settings.dagster_home))
+    batch = here.make(1)
+    with open_instance(here.settings) as queueing:
+        run = run_of(queueing, dg.DagsterRunStatus.QUEUED)
+        asked = time.monotonic()
+        Operator(queueing, resource).cancel(batch)
+        found = queueing.get_run_by_id(run.run_id)
+    assert time.monotonic() - asked < 2
+    assert found is not None
+    assert (here.status(batch), found.status) == ("Cancelled", dg.DagsterRunStatus.CANCELED)
+    with pytest.raises(StageRefused, match=f"batch {batch} is cancelled"):
+        here.tracker.start_stage(batch, "file_distribution", "a run that came too late")
+    assert here.tracker.holder(batch) is None
 
 
 def test_a_cancel_ends_a_run_that_does_not_end_by_itself(
@@ -177,7 +220,7 @@ def test_a_cancel_ends_a_run_that_does_not_end_by_itself(
 ) -> None:
     here, resource = tracking
     batch = here.make(1)
-    run = run_of(instance, status=dg.DagsterRunStatus.STARTING)
+    run = run_of(instance, dg.DagsterRunStatus.STARTING)
     ended: list[str] = []
     instance.run_coordinator.cancel_run = ended.append  # type: ignore[assignment,method-assign]
     Operator(instance, resource).cancel(batch)
