@@ -33,6 +33,7 @@ from cofi_dagster.web.metrics import CONTENT_TYPE, metrics
 from cofi_dagster.web.pages import add_pages, problem
 from cofi_dagster.web.pages.desk import Desk, ForgedForm, FormRefused
 from cofi_dagster.web.receive import receive
+from cofi_dagster.web.review_api import REVIEW_CODES, add_reviews
 from cofi_dagster.web.session import Sessions
 
 PREFIXES = ("/audit", "/reaudit", "/api", "/status", "/stages", "/metrics", "/health", "/cofi")
@@ -103,6 +104,7 @@ def create_api(
     _add_tasks(app, settings, engine)
     _add_batches(app, reads, engine)
     add_control(app, verbs)
+    add_reviews(app, engine)
     _summarise(app)
     add_pages(app, desk)
     return app
@@ -292,6 +294,7 @@ _STATUS: dict[type[Exception], int] = {
     ForgedForm: 403,
     FormRefused: 422,
     **STATUS_CODES,
+    **REVIEW_CODES,
 }
 
 
