@@ -58,7 +58,7 @@ _DETAILS = " UNION ALL ".join(f"SELECT '{name}' AS stage" for name in NAMES)
 _TABLES = (
     "batchStatus", "fileDistribution", "call", "callMetadata", "tradeMetadata", "tradeAudioMapping", "lidStatus",
     "ivrSegment", "transcript", "callConversation", "auditAnswer", "processing_logs", "batchExecutionLog",
-    "stageDetail",
+    "stageDetail", "auditAnswerHistory", "transcriptHistory", "auditTask", "auditTaskCall", "humanReview", "alert",
 )  # fmt: skip
 _FILL = f"""
 INSERT INTO batchStatus (id, batchDate, batchNumber, status, totalFiles)
@@ -88,6 +88,18 @@ INSERT INTO batchExecutionLog (batchId, stage, eventType, fileName)
   SELECT batchId, 'stt', IF(id MOD 50, 'stage_progress', 'file_error'), audioName FROM `call`;
 INSERT INTO stageDetail (batchId, stage, itemsTotal, itemsDone, itemsFailed, itemsWorked, workDone, secondsAtWork)
   SELECT id, stage, {{files}}, {{files}}, 0, {{files}}, 60 * {{files}}, 3600 FROM batchStatus JOIN ({_DETAILS}) stages;
+INSERT INTO auditAnswerHistory (callId, questionId, answer, taskId)
+  SELECT id, 1, 'no', CONCAT('task', batchId) FROM `call`;
+INSERT INTO transcriptHistory (callId, segmentIndex, text, taskId)
+  SELECT id, 0, 'buy', CONCAT('task', batchId) FROM `call`;
+INSERT INTO auditTask (taskId, kind, status, request, batchId)
+  SELECT CONCAT('task', id), 'reaudit', 'completed', '{{{{}}}}', id FROM batchStatus;
+INSERT INTO auditTaskCall (taskId, callId, batchId, audioName, status)
+  SELECT CONCAT('task', batchId), id, batchId, audioName, 'completed' FROM `call`;
+INSERT INTO humanReview (batchId, callId, tradeMetadataId, questionId, kind, decision, reviewedBy)
+  SELECT batchId, id, id, 1, 'answer', 'confirm', 'asha' FROM `call`;
+INSERT INTO alert (alertKey, kind, batchId, message, resolvedAt)
+  SELECT CONCAT('failed:', id), 'failed', id, 'm', batchDate FROM batchStatus;
 ANALYZE TABLE {", ".join(f"`{name}`" for name in _TABLES)};
 """  # noqa: S608 - names and numbers of this file
 """1,000 batches that went through everything, with one row of each kind a call."""
