@@ -38,10 +38,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers in the order of the questionnaire, and the questions without one: position and text."""
+    """The answers in the order of the questionnaire, and the places in it of the questions without one."""
 
     answers: Sequence[Answer]
-    missing: Sequence[tuple[int, str]]
+    missing: Sequence[int]
 
     @property
     def states(self) -> Mapping[str, int]:
@@ -51,11 +51,22 @@ class Answers:
             found[one.state] = found.get(one.state, 0) + 1
         return found
 
+    @property
+    def without(self) -> str:
+        """The questions without an answer, as a person lists them: ``2, 4 to 20``."""
+        runs: list[list[int]] = []
+        for place in self.missing:
+            if runs and runs[-1][-1] == place - 1:
+                runs[-1].append(place)
+            else:
+                runs.append([place])
+        return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
 
 def answers(connection: sa.Connection, call_id: int, batch: Batch, transcript: Transcript) -> Answers:
     """The answers of a call; their quotes are marked in the transcript."""
     asked = t.audit_question.c
-    query = sa.select(asked.id, asked.position, asked.text).where(
+    query = sa.select(asked.id, asked.position).where(
         asked.processId == batch.process_id, asked.categoryMappingId == batch.category_mapping_id
     )
     questions = {row.id: row for row in connection.execute(query.order_by(asked.position))}
@@ -63,7 +74,7 @@ def answers(connection: sa.Connection, call_id: int, batch: Batch, transcript: T
     rows = {row.questionId: row for row in connection.execute(given)}
     places = {number: questions[number].position if number in questions else number for number in rows}
     found = [_answer(rows[number], places[number], transcript) for number in sorted(rows, key=lambda n: (places[n], n))]
-    return Answers(found, [(row.position, row.text) for row in questions.values() if row.id not in rows])
+    return Answers(found, [row.position for row in questions.values() if row.id not in rows])
 
 
 def _answer(row: Any, position: int, transcript: Transcript) -> Answer:

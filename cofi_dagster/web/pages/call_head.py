@@ -54,17 +54,30 @@ class Head:
         """The language of what was said as HTML names it; None where it is none that is written in its own script."""
         return "hi" if self.call["lang"] == "hi" else None
 
+    @property
+    def failed(self) -> list[tuple[Failure, list[str]]]:
+        """The failures, those of one reason together: one of them, and the titles of their stages."""
+        found: dict[tuple[str, bool], tuple[Failure, list[str]]] = {}
+        for one in self.failures:
+            found.setdefault((one.reason, one.is_mended), (one, []))[1].append(BY_NAME[one.stage].title)
+        return list(found.values())
+
     def why_no(self, stage: str) -> str:
         """Why the call has no result of a stage, in one sentence."""
-        status, failed = self.call["status"], {one.stage: one for one in self.failures if not one.is_mended}
-        if sentence := _BY_STATUS.get(status):
+        if sentence := _BY_STATUS.get(self.call["status"]):
             return sentence
-        for name in (*BY_NAME[stage].prerequisites, stage):
-            if name in failed:
-                return f"{BY_NAME[name].title} failed for this call: {failed[name].reason}"
+        needed = _needed(stage)
+        for one in self.failures:
+            if one.stage in needed and not one.is_mended:
+                return f"{BY_NAME[one.stage].title} failed for this call: {one.reason.rstrip('.')}."
         if self.purged_at is not None:
             return "It was removed when its time of keeping was over; answers and the words that they quote are kept."
-        return f"{BY_NAME[stage].title} has not been through with this call yet."
+        return f"{BY_NAME[stage].title.partition(':')[0]} has not been through with this call yet."
+
+
+def _needed(stage: str) -> set[str]:
+    """The stage and all that it needs."""
+    return {stage}.union(*(_needed(name) for name in BY_NAME[stage].prerequisites))
 
 
 _BY_STATUS = {
@@ -115,7 +128,7 @@ def _failures(connection: sa.Connection, call_id: int, name: str) -> list[Failur
     query = sa.select(log.stage_name, log.status, log.error_message, log.created_at).where(log.call_id == call_id)
     found: dict[str, Failure] = {}
     for row in connection.execute(query.order_by(log.id)):
-        if row.status == "failed":
+        if row.status == "failed" and row.stage_name in BY_NAME:
             reason = (row.error_message or "no reason is known").removeprefix(f"{name}: ")
             found[row.stage_name] = Failure(row.stage_name, reason, row.created_at, is_mended=False)
         elif row.stage_name in found:

@@ -13,7 +13,7 @@ from cofi_dagster.database import tables as t
 from cofi_dagster.web.pages.call_transcript import Segment, segment_of
 
 _TOGETHER_SECONDS = 5
-"""Rows of one replacement are written within a moment; a server's clock goes on meanwhile."""
+"""Rows that no task replaced belong together where a moment lies between them: a server's clock goes on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Was:
 
 @dataclass(slots=True)
 class Replacement:
-    """One time at which something was replaced; ``task_id`` None: by the batch's own run, not by a reaudit."""
+    """What a task replaced, and from when on; ``task_id`` None: the batch's own run did it, not a reaudit."""
 
     at: datetime | None
     task_id: str | None
@@ -69,7 +69,7 @@ def history(connection: sa.Connection, call_id: int, script: str | None, now: Se
 def _at(found: list[Replacement], row: Any) -> Replacement:
     """The replacement that a row of a history belongs to."""
     for one in found:
-        if one.task_id == row.taskId and _together(one.at, row.replacedAt):
+        if one.task_id == row.taskId and (row.taskId is not None or _together(one.at, row.replacedAt)):
             return one
     found.append(Replacement(row.replacedAt, row.taskId))
     return found[-1]

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
+from cofi_dagster.triage.grading import NOT_DISCUSSED
 from cofi_dagster.web.pages.call_transcript import Quote, Transcript
 from cofi_dagster.web.pages.words import NOTHING, count, number, spaced
 
@@ -175,7 +176,7 @@ def _order(
         other_call=others.get(file) if evidence == "other" else None,
         other_file=file if evidence == "other" else None,
         why=list(_why(row, detail, heard)),
-        compared=list(_compared(fills, detail)),
+        compared=list(_compared(fills, detail, row["verdict"])),
         quotes=heard.quotes if heard else (),
         is_withdrawn=row["step"] < last.get(row["id"], row["step"]),
     )
@@ -206,7 +207,7 @@ def _minutes(minutes: float) -> str:
 _NAMES = {"symbol": "scrip", "side": "side", "quantity": "quantity", "price": "price"}
 
 
-def _compared(fills: Sequence[Mapping[Any, Any]], detail: Mapping[str, Any]) -> Iterator[Compared]:
+def _compared(fills: Sequence[Mapping[Any, Any]], detail: Mapping[str, Any], verdict: str | None) -> Iterator[Compared]:
     """Scrip, side, quantity and price as said and as executed."""
     executed = detail.get("executed") or _executed(fills)
     said, components = detail.get("said"), detail.get("components") or {}
@@ -217,9 +218,10 @@ def _compared(fills: Sequence[Mapping[Any, Any]], detail: Mapping[str, Any]) -> 
         "quantity": count(executed.get("quantity")),
         "price": " to ".join(dict.fromkeys(_money(price) for price in (*prices[:1], *prices[-1:]))) or NOTHING,
     }
+    missing = "not discussed" if verdict == NOT_DISCUSSED else "not compared"
     for name, title in _NAMES.items():
         if said is None:
-            yield Compared(title, NOTHING, shown[name], "", None)
+            yield Compared(title, NOTHING, shown[name], missing, None)
             continue
         words, agrees = _verdict(name, components.get(name), said.get(name), executed)
         yield Compared(title, _shown(name, said.get(name)), shown[name], words, agrees)
