@@ -430,12 +430,12 @@ def test_a_batch_and_a_reaudit_get_through_though_every_connection_is_killed_aga
     ended, killed = threading.Event(), []
 
     def kill() -> None:
-        while not ended.wait(0.03):
+        while not ended.wait(0.05):
             killed.append(own.kill_connections())
 
     with meanwhile(kill):
         try:
-            batch = site.make(12, key="2026-01-15_1")
+            batch = site.make(8, key="2026-01-15_1")
             site.run(batch)
             request = reaudit.request_of(place, site.settings, ["call_000001.wav"], ["stt", "llm1", "llm2"], batch)
             task_id = reaudit.queue(place, request)
