@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,8 +64,12 @@ def _said(row: Mapping[str, Any]) -> str:
 
 def changes_of(engine: sa.Engine, task: Task) -> Changes:
     """What the task replaced, beside what took its place; answers that came later are another task's."""
+    return Changes([change for chunk in changes_by_chunk(engine, task) for change in chunk])
+
+
+def changes_by_chunk(engine: sa.Engine, task: Task) -> Iterator[list[Change]]:
+    """The same, some hundred calls at a time: a task may have 10,000 calls with twenty questions each."""
     mine, history = t.audit_task_call, t.audit_answer_history
-    found = Changes()
     with reading(engine) as connection:
         query = sa.select(mine.c.callId, mine.c.batchId, mine.c.audioName).where(mine.c.taskId == task.id)
         calls = {row.callId: row for row in connection.execute(query.order_by(mine.c.callId))}
@@ -76,8 +80,7 @@ def changes_of(engine: sa.Engine, task: Task) -> Changes:
             past = [dict(row) for row in connection.execute(old).mappings()]
             current = sa.select(t.audit_answer).where(t.audit_answer.c.callId.in_(chunk))
             now = [dict(row) for row in connection.execute(current).mappings()]
-            found.changes.extend(_pair(task.id, calls, past, now))
-    return found
+            yield _pair(task.id, calls, past, now)
 
 
 def _pair(

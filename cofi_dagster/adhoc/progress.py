@@ -30,7 +30,7 @@ _WHY_SKIPPED: Mapping[str, str] = {
 class FileState:
     """One file of a task: ``queued``, ``processing``, ``completed``, ``skipped`` (by a rule) or ``failed``, and why.
 
-    ``share``: how much of its way through the task's stages it has gone, from 0 to 1.
+    ``share``: how much of its way through the task's stages it has gone, from 0 to 1. ``call_id``: its call, once made.
     """
 
     file: str
@@ -38,6 +38,7 @@ class FileState:
     status: str
     error: str | None
     share: float
+    call_id: int | None = None
 
 
 def file_states(engine: sa.Engine, settings: Settings, task: Task) -> list[FileState]:
@@ -62,7 +63,9 @@ def _reaudited(engine: sa.Engine, task: Task) -> list[FileState]:
     for row in rows:
         error = _WHY_SKIPPED.get(row.error, row.error) if row.status == CallState.SKIPPED else row.error
         share = 1.0 if row.status in _ENDED else _stages_done(row.stageDone, stages) / len(stages)
-        known.setdefault(row.audioName, []).append(FileState(row.audioName, row.batchId, row.status, error, share))
+        known.setdefault(row.audioName, []).append(
+            FileState(row.audioName, row.batchId, row.status, error, share, row.callId)
+        )
     looked = bool(rows) or task.status not in (*OPEN,)
     files: list[FileState] = []
     for name in task.request["audio_names"]:
@@ -101,16 +104,17 @@ def _upload_state(
     if row is None:
         status = CallState.PROCESSING if task.status in OPEN else CallState.FAILED
         return FileState(name, task.batch_id, status, task.error, 0.0)
+    call = row["callId"]
     if row["status"] in _WHY_SKIPPED:
-        return FileState(name, task.batch_id, CallState.SKIPPED, _WHY_SKIPPED[row["status"]], 1.0)
+        return FileState(name, task.batch_id, CallState.SKIPPED, _WHY_SKIPPED[row["status"]], 1.0, call)
     done = sum(1 for flag in flags if row[flag])
     if done == len(flags):
-        return FileState(name, task.batch_id, CallState.COMPLETED, None, 1.0)
-    error = errors.get(row["callId"])
+        return FileState(name, task.batch_id, CallState.COMPLETED, None, 1.0, call)
+    error = errors.get(call)
     share = ((row["ip"] is not None) + done) / (len(flags) + 1)
     if task.status in OPEN:
-        return FileState(name, task.batch_id, CallState.PROCESSING, error, share)
-    return FileState(name, task.batch_id, CallState.FAILED, error or task.error, share)
+        return FileState(name, task.batch_id, CallState.PROCESSING, error, share, call)
+    return FileState(name, task.batch_id, CallState.FAILED, error or task.error, share, call)
 
 
 def _errors(connection: sa.Connection, batch_id: int) -> dict[int, str]:

@@ -89,9 +89,9 @@ def _stages(settings: Settings, given: Sequence[str]) -> list[str]:
     return [name for name in STAGE_NAMES if name in given]
 
 
-def queue(engine: sa.Engine, request: Mapping[str, Any], *, run_id: str | None = None) -> str:
+def queue(engine: sa.Engine, request: Mapping[str, Any], *, run_id: str | None = None, by: str | None = None) -> str:
     """Queue a reaudit; its id."""
-    return tasks.queue(engine, TaskKind.REAUDIT, request, run_id=run_id)
+    return tasks.queue(engine, TaskKind.REAUDIT, request, run_id=run_id, by=by)
 
 
 # -- the steps -------------------------------------------------------------------------------------------------------

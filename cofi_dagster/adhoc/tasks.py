@@ -68,6 +68,11 @@ class Task:
     attempt: int
 
     @property
+    def by(self) -> str | None:
+        """Who queued it, where that is known."""
+        return self.request.get("by")
+
+    @property
     def run_key(self) -> str:
         """What keeps Dagster from launching this attempt twice."""
         return f"task:{self.id}" if self.attempt == 1 else f"task:{self.id}:{self.attempt}"
@@ -101,10 +106,15 @@ def queue(
     *,
     task_id: str | None = None,
     run_id: str | None = None,
+    by: str | None = None,
 ) -> str:
-    """Insert a task and return its id; with ``run_id`` it is that run's already, and no sensor launches it."""
+    """Insert a task and return its id; with ``run_id`` it is that run's already, and no sensor launches it.
+
+    ``by``: who asks for it.
+    """
     task_id = task_id or new_id()
-    values: dict[str, Any] = {"taskId": task_id, "kind": kind, "request": dict(request)}
+    said = {"by": by} if by else {}
+    values: dict[str, Any] = {"taskId": task_id, "kind": kind, "request": {**request, **said}}
     if run_id is not None:
         values |= {"status": TaskStatus.PROCESSING, "runId": run_id, "startedAt": utcnow()}
     transact(engine, lambda connection: connection.execute(audit_task.insert().values(values)).rowcount)
@@ -142,6 +152,29 @@ def newest(engine: sa.Engine, limit: int) -> list[Task]:
     with reading(engine) as connection:
         query = sa.select(audit_task).order_by(audit_task.c.createdAt.desc()).limit(limit)
         return [_task(row) for row in connection.execute(query)]
+
+
+def page(
+    engine: sa.Engine, kind: TaskKind | None, statuses: Sequence[TaskStatus], limit: int, offset: int
+) -> tuple[int, list[Task]]:
+    """How many tasks there are of a kind (or of all) in these statuses, and some of them, newest first.
+
+    Each status is read by its index and the ids merged here: a sort of all tasks would read all their requests.
+    """
+    table = audit_task.c
+    mine = sa.true() if kind is None else table.kind == kind
+    total = 0
+    found: list[tuple[datetime, str]] = []
+    with reading(engine) as connection:
+        for status in statuses:
+            chosen = sa.and_(table.status == status, mine)
+            total += connection.execute(sa.select(sa.func.count()).select_from(audit_task).where(chosen)).scalar_one()
+            ids = sa.select(table.createdAt, table.taskId).where(chosen).order_by(table.createdAt.desc())
+            found += [(row.createdAt, row.taskId) for row in connection.execute(ids.limit(limit + offset))]
+        wanted = [task_id for _, task_id in sorted(found, reverse=True)[offset : offset + limit]]
+        rows = connection.execute(sa.select(audit_task).where(table.taskId.in_(wanted)))
+        by_id = {row.taskId: _task(row) for row in rows}
+    return total, [by_id[task_id] for task_id in wanted]
 
 
 def begin(engine: sa.Engine, task_id: str, run_id: str, *, again: bool = False) -> Task:

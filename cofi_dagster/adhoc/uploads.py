@@ -161,7 +161,15 @@ class Upload:
             raise UploadRefused(f"files: {path} cannot be read: {error.strerror}") from None
         self.end()
 
-    def queue(self, engine: sa.Engine, process_id: int, category_mapping_id: int, *, run_id: str | None = None) -> str:
+    def queue(
+        self,
+        engine: sa.Engine,
+        process_id: int,
+        category_mapping_id: int,
+        *,
+        run_id: str | None = None,
+        by: str | None = None,
+    ) -> str:
         """Queue the task; from here on the files are its own. Returns the task's id.
 
         Raises:
@@ -171,7 +179,7 @@ class Upload:
             raise UploadRefused("files: at least one file is needed")
         check_questionnaire(engine, process_id, category_mapping_id)
         request = {"process_id": process_id, "category_mapping_id": category_mapping_id, "files": self.files}
-        tasks.queue(engine, TaskKind.UPLOAD, request, task_id=self.task_id, run_id=run_id)
+        tasks.queue(engine, TaskKind.UPLOAD, request, task_id=self.task_id, run_id=run_id, by=by)
         self._queued = True
         return self.task_id
 

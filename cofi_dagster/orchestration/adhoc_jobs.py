@@ -38,6 +38,7 @@ _FORESEEN = (
 _BEGIN, _FINISH = "reaudit_begin", "reaudit_finish"
 _MOST_RESUMED = 2
 """Runs of a task that may die before it is not tried again: as many as of a batch."""
+_UI = "the Dagster UI"
 _ITS_PAGE = "[COFI: uploads and reaudits](/cofi/uploads). A run's log begins with the link to its task."
 _UPLOAD = f"Audits uploaded files: one task, one batch.\n\n{_ITS_PAGE}"
 _REAUDIT = (
@@ -196,7 +197,7 @@ def upload_begin(
         with uploads.Upload(pipeline.settings) as upload:
             for path in config.files:
                 upload.add(Path(path))
-            return upload.queue(pipeline.engine, config.process_id, config.category_mapping_id)
+            return upload.queue(pipeline.engine, config.process_id, config.category_mapping_id, by=_UI)
 
     task = _begun(context, pipeline, make, config.task_id)
     with _failing(pipeline, task):
@@ -250,7 +251,7 @@ def reaudit_begin(
         request = reaudit.request_of(
             pipeline.engine, pipeline.settings, config.audio_names, config.stages, config.batch_id
         )
-        return reaudit.queue(pipeline.engine, request)
+        return reaudit.queue(pipeline.engine, request, by=_UI)
 
     task = _begun(context, pipeline, make, config.task_id)
     _make_ready(context, pipeline, task)

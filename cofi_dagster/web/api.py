@@ -31,8 +31,8 @@ from cofi_dagster.web.control_api import STATUS_CODES, DatabaseVerbs, Verbs, add
 from cofi_dagster.web.keys import keys_of
 from cofi_dagster.web.metrics import CONTENT_TYPE, metrics
 from cofi_dagster.web.pages import add_pages, problem
-from cofi_dagster.web.pages.desk import Desk, ForgedForm, FormRefused
-from cofi_dagster.web.receive import receive
+from cofi_dagster.web.pages.desk import Desk, ForgedForm, FormRefused, key_of
+from cofi_dagster.web.receive import questionnaire_of, receive
 from cofi_dagster.web.review_api import REVIEW_CODES, add_reviews
 from cofi_dagster.web.session import Sessions
 
@@ -128,16 +128,15 @@ def _add_tasks(app: FastAPI, settings: Settings, engine: sa.Engine) -> None:
         """Send audio files; they are audited as a batch of their own, as soon as possible."""
         with Upload(settings) as upload:
             fields = await receive(request, upload)
-            process_id = _number(fields, "process_id", DEFAULT_PROCESS_ID)
-            category_id = _number(fields, "category_mapping_id", DEFAULT_CATEGORY_MAPPING_ID)
-            task_id = await run_in_threadpool(upload.queue, engine, process_id, category_id)
+            asked = questionnaire_of(fields)
+            task_id = await run_in_threadpool(upload.queue, engine, *asked, by=_by(request))
         return m.Queued(status="queued", task_id=task_id)
 
     @app.post("/reaudit", status_code=202, tags=["tasks"], responses=_may(403, 404, 422))
-    def reaudit_calls(body: m.ReauditRequest) -> m.ReauditQueued:
+    def reaudit_calls(body: m.ReauditRequest, request: Request) -> m.ReauditQueued:
         """Take named calls through stages again; what is there stays visible until it is replaced."""
-        request = reaudit.request_of(engine, settings, body.audio_names, body.stages, body.batch_id)
-        return m.ReauditQueued(status="processing", task_id=reaudit.queue(engine, request))
+        wanted = reaudit.request_of(engine, settings, body.audio_names, body.stages, body.batch_id)
+        return m.ReauditQueued(status="processing", task_id=reaudit.queue(engine, wanted, by=_by(request)))
 
     @app.get("/audit/status/{task_id}", tags=["tasks"], responses=_may(404, 422))
     def task_status(task_id: str) -> m.TaskReply:
@@ -166,13 +165,10 @@ def _add_tasks(app: FastAPI, settings: Settings, engine: sa.Engine) -> None:
         )
 
 
-def _number(fields: dict[str, str], name: str, default: int) -> int:
-    text = fields.get(name, "").strip()
-    if name not in fields:
-        return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 2**31 or len(text) > 10:
-        raise UploadRefused(f"{name}: must be a whole number from 1 to {2**31 - 1}")
-    return int(text)
+def _by(request: Request) -> str | None:
+    """Whose name is kept with what a program asks for."""
+    key = key_of(request)
+    return key.name if key is not None else None
 
 
 def _task_reply(engine: sa.Engine, settings: Settings, task: Task) -> m.TaskReply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from email.message import Message
 from typing import Any
 
@@ -11,6 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from cofi_dagster.adhoc.uploads import Upload, UploadRefused, UploadTooLarge
+from cofi_dagster.audit.questionnaire import DEFAULT_CATEGORY_MAPPING_ID, DEFAULT_PROCESS_ID
 
 _MOST_FIELDS = 20
 _LONGEST_FIELD = 1024
@@ -43,6 +45,25 @@ async def receive(request: Request, upload: Upload) -> dict[str, str]:
     if not form.is_whole:
         raise UploadRefused("files: the request ends in the middle")
     return form.fields
+
+
+def questionnaire_of(fields: Mapping[str, str]) -> tuple[int, int]:
+    """The process and the category whose questions an upload asks for.
+
+    Raises:
+        UploadRefused: one of them is no whole number.
+    """
+    process_id = _number(fields, "process_id", DEFAULT_PROCESS_ID)
+    return process_id, _number(fields, "category_mapping_id", DEFAULT_CATEGORY_MAPPING_ID)
+
+
+def _number(fields: Mapping[str, str], name: str, default: int) -> int:
+    text = fields.get(name, "").strip()
+    if name not in fields:
+        return default
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 2**31 or len(text) > 10:
+        raise UploadRefused(f"{name}: must be a whole number from 1 to {2**31 - 1}")
+    return int(text)
 
 
 class _Form:

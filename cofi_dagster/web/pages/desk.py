@@ -133,8 +133,8 @@ class Desk:
 
     # -- forms ---------------------------------------------------------------------------------------------------
 
-    async def form(self, request: Request) -> dict[str, str]:
-        """The fields of a form that was sent from one of this session's pages.
+    async def form(self, request: Request, largest: int = _LARGEST_FORM) -> dict[str, str]:
+        """The fields of a form that was sent from one of this session's pages; ``largest``: bytes.
 
         Raises:
             FormRefused: it is no form, or too large.
@@ -145,12 +145,20 @@ class Desk:
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
-            if len(body) > _LARGEST_FORM:
+            if len(body) > largest:
                 raise FormRefused("the form is too large")
         fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        self.check_token(request, fields)
+        return fields
+
+    def check_token(self, request: Request, fields: dict[str, str]) -> None:
+        """Take the token out of the fields of a form.
+
+        Raises:
+            ForgedForm: it is not the session's.
+        """
         if not self.sessions.is_token(session_id(request.scope), fields.pop("csrf", "")):
             raise ForgedForm("the page was too old, or the form is not from here: go back, load it anew, try again")
-        return fields
 
     def back(self, to: str, sentence: str, *, is_error: bool = False) -> Response:
         """After a form: on to a page, which begins with the sentence. ``to`` is one of COFI's own addresses."""
