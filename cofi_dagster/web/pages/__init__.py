@@ -22,6 +22,8 @@ from cofi_dagster.web.pages import (
     login,
     reviews,
     static_files,
+    tasks,
+    tasks_one,
     trends,
 )
 from cofi_dagster.web.pages.desk import Desk
@@ -36,7 +38,21 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
 
 
 def _routers(desk: Desk) -> list[APIRouter]:
-    pages = (batches, batch, batch_actions, call, audio, calls, exceptions, reviews, fleet, docs, trends)
+    pages = (
+        batches,
+        batch,
+        batch_actions,
+        call,
+        audio,
+        calls,
+        exceptions,
+        reviews,
+        fleet,
+        docs,
+        trends,
+        tasks,
+        tasks_one,
+    )
     return [static_files.routes(), login.routes(desk, keys_of(desk.settings)), *(page.routes(desk) for page in pages)]
 
 
