@@ -100,12 +100,15 @@ def _run(surroundings: Surroundings) -> Iterator[Row]:
         engine = connect(settings)
         upgrade(engine)
         batch_id = _fill(engine, settings, surroundings.files)
+        last = surroundings.files - 100
         paths = {
             "timing": f"/api/batch/{batch_id}/timing",
             "status": f"/api/batch/{batch_id}/status",
             "document status": f"/status/{batch_id}",
             "batches": "/api/batches",
             "files": f"/api/batch/{batch_id}/files",
+            "files, the last page": f"/api/batch/{batch_id}/files?offset={last}",
+            "files of a status, the last page": f"/api/batch/{batch_id}/files?status=Pending&offset={last}",
             "statistics": "/stages/statistics",
         }
         took = asyncio.run(_ask(create_api(settings, engine), paths))
