@@ -6,7 +6,7 @@ Whoever shows exceptions reads them through :mod:`cofi_dagster.audit.exceptions`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -74,19 +74,25 @@ _ITS = _REVIEW.alias("its")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Rows that are exceptions of a kind. ``columns``: those of :data:`NAMES` that it has, and more about the row."""
+    """Rows that are exceptions of a kind. ``columns``: those of :data:`NAMES` that it has, and more about the row.
+
+    ``indexes``: by which MySQL and MariaDB are to look rows up. Left alone they take for the answers and the metadata
+    of a few hundred calls an index whose first column is enough, and read a whole batch for each call.
+    """
 
     kind: Kind
     joined: sa.FromClause
     condition: Column
     columns: Mapping[str, Column]
+    indexes: tuple[tuple[sa.Table, str], ...] = ()
 
     def select(self, names: Iterable[str], *conditions: Column) -> sa.Select[Any]:
         """Its rows under further conditions; a column of :data:`NAMES` that it has not is NULL."""
         chosen = [self._column(name).label(name) for name in names]
         query = sa.select(*chosen).select_from(self.joined).where(self.condition, *conditions)
-        for server in MYSQL if self.kind is Kind.UNVERIFIED_QUOTE else ():
-            query = query.with_hint(_ANSWER, "USE INDEX (`idx_auditAnswer_evidence`)", server)
+        for table, index in self.indexes:
+            for server in MYSQL:
+                query = query.with_hint(table, f"USE INDEX (`{index}`)", server)
         return query
 
     def _column(self, name: str) -> Column:
@@ -205,6 +211,9 @@ _OF_CALL: dict[str, Column] = {
 }
 
 
+_BY_NAME = (_KNOWN, "uq_callMetadata_audioName")
+
+
 def _described(joined: sa.FromClause) -> sa.FromClause:
     """With what the files say of the call."""
     return joined.outerjoin(
@@ -219,23 +228,26 @@ def _of_answers(kind: Kind, status: str | None, reason: str) -> Source:
     said = sa.func.coalesce(answer.answer, "") + " (" + sa.func.coalesce(answer.evidenceStatus, NONE) + ")"
     columns = {name: answer[name] for name in ("questionId", "question", "answer", "evidence", "evidenceStatus")}
     both = {**_OF_CALL, **columns, "reason": sa.literal(reason), "machine": said}
-    return _source(
+    made = _source(
         kind, joined, sa.true(), both, lambda its: (its.callId == _CALL.c.id) & (its.questionId == answer.questionId)
     )
+    by_status = () if status is None else ((_ANSWER, "idx_auditAnswer_evidence"),)
+    return replace(made, indexes=(*by_status, _BY_NAME))
 
 
 def _of_calls(kind: Kind, condition: Column, reason: Column) -> Source:
     columns = {**_OF_CALL, "reason": reason, "machine": reason}
-    return _source(
+    made = _source(
         kind,
         _described(_CALL),
         condition,
         columns,
         lambda its: sa.and_(its.callId == _CALL.c.id, its.questionId.is_(None), its.kind == kind.value),
     )
+    return replace(made, indexes=(_BY_NAME,))
 
 
-_STATUS = sa.func.coalesce(_CALL.c.status, CallStatus.PENDING)
+_STATUS = sa.func.coalesce(_CALL.c.status, CallStatus.PENDING.value)
 _OTHER = _TRADE.alias("of_batch").c
 # Not EXISTS, which MariaDB makes a join with all trades of the batch.
 _HAS_TRADES = (
@@ -247,6 +259,6 @@ SOURCES: tuple[Source, ...] = (
     *_TRADES,
     _of_answers(Kind.UNVERIFIED_QUOTE, UNVERIFIED, NO_QUOTE),
     _of_calls(Kind.CALL_WITHOUT_TRADE, _HAS_TRADES & ~_IS_EVIDENCE, sa.literal(NO_TRADE)),
-    _of_calls(Kind.CALL_NOT_AUDITED, _CALL.c.status != CallStatus.COMPLETE, _STATUS),
+    _of_calls(Kind.CALL_NOT_AUDITED, _CALL.c.status != CallStatus.COMPLETE.value, _STATUS),
     _of_answers(Kind.ANSWER, None, ""),
 )
