@@ -1,4 +1,4 @@
-"""Finding calls: every filter and any combination of them, pages, what cannot be asked, and a search that takes long."""
+"""Finding calls: every filter and combinations, pages, what cannot be asked, and a search that takes long."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from cofi_dagster.pipeline import batches
 from cofi_dagster.pipeline.batches import Batch
 from cofi_dagster.pipeline.status import CallStatus
 from cofi_dagster.settings import Settings
-from cofi_dagster.stages import BY_NAME
+from cofi_dagster.stages import BY_NAME, DONE_FLAGS
 from cofi_dagster.web.call_reads import UnknownCall
 
 _MOST_TASKS = 200
@@ -36,11 +36,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A call, and what is known of it besides what was said. ``done``: its done flags, by their columns."""
+    """A call, and what is known of it besides what was said.
+
+    ``metadata``: by its columns, each None where the batch's call metadata does not name the file (``has_metadata``).
+    ``done``: the done flags by their columns.
+    """
 
     call: Mapping[Any, Any]
     batch: Batch
-    metadata: Mapping[Any, Any] | None
+    metadata: Mapping[Any, Any]
+    has_metadata: bool
     done: Mapping[Any, Any]
     heard: Sequence[Any]
     language_confidence: float | None
@@ -99,14 +104,16 @@ def head(engine: sa.Engine, settings: Settings, call_id: int) -> Head:
             raise UnknownCall(f"there is no call {call_id}")
         batch_id, name = call["batchId"], call["audioName"]
         known, files, lid = t.call_metadata.c, t.file_distribution.c, t.lid_status.c
-        metadata = sa.select(t.call_metadata).where(known.batchId == batch_id, known.audioName == name)
+        named = sa.select(t.call_metadata).where(known.batchId == batch_id, known.audioName == name)
+        metadata = connection.execute(named).mappings().first()
         done = sa.select(t.file_distribution).where(files.batchId == batch_id, files.file == name)
         told = sa.select(lid.confidence).where(lid.batchId == batch_id, lid.file == name).order_by(lid.id.desc())
         return Head(
             call=call,
             batch=batches.by_id(engine, batch_id, settings.batches),
-            metadata=connection.execute(metadata).mappings().first(),
-            done=connection.execute(done).mappings().first() or {},
+            metadata=metadata or dict.fromkeys(t.call_metadata.c.keys()),
+            has_metadata=metadata is not None,
+            done=connection.execute(done).mappings().first() or dict.fromkeys(DONE_FLAGS, 0),
             heard=_heard(connection, call_id),
             language_confidence=connection.execute(told.limit(1)).scalar(),
             failures=_failures(connection, call_id, name),
