@@ -78,7 +78,8 @@ def routes(desk: Desk) -> APIRouter:
         counts = Counter(str(file.status) for file in files)
         chosen = [file for file in files if not looked.state or file.status == looked.state]
         shown = chosen[looked.offset : looked.offset + _FILES]
-        batch_ids = {one.batch_id for one in (task, *shown) if one.batch_id is not None}
+        named = (task.batch_id, *(file.batch_id for file in shown))
+        batch_ids = {batch_id for batch_id in named if batch_id is not None}
         return {
             "task": task,
             "keys": keys_of_batches(desk, batch_ids),

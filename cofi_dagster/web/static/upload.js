@@ -106,6 +106,7 @@
     request.addEventListener("error", () => rest("The connection broke off. Nothing was kept; try again."));
     request.addEventListener("abort", () => rest("Stopped. Nothing was kept."));
     part("sent").value = 0;
+    part("sent-text").textContent = "";
     part("sending").hidden = stop.hidden = false;
     send.disabled = input.disabled = true;
     stop.focus();
