@@ -129,8 +129,9 @@ class BatchReads:
         columns = [call.id, files.file, files.ip, call.status, call.lang, call.audioDuration]
         query = sa.select(*columns, *(files[stage.done_flag or ""] for stage in flags)).select_from(JOINED)
         with reading(self._engine) as connection:
-            standing(connection, batch_id)
             total = connection.execute(_count_files(batch_id, status)).scalar_one()
+            if not total:
+                standing(connection, batch_id)
             names = list(connection.execute(named).scalars())
             page = query.where(files.batchId == batch_id, files.file.in_(names)).order_by(files.file)
             rows = connection.execute(page).mappings().all()
