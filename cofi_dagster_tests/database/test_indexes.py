@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cofi_dagster.database.engine import connect
+from cofi_dagster.audit.exception_kinds import EXCEPTIONS
+from cofi_dagster.audit.exceptions import Wanted, counts, find, newest_batch, of_call, page
+from cofi_dagster.audit.findings import Subject
+from cofi_dagster.database.engine import connect, reading
 from cofi_dagster.database.retention import hold, purge, release
 from cofi_dagster.database.upgrade import upgrade
 from cofi_dagster.overview import batch_lines, batch_rows, exceptions
@@ -106,9 +109,21 @@ def _everything(site: Site) -> None:
     list(batch_rows(site.engine, 20))
     list(batch_lines(site.engine, site.settings, batch))
     exceptions(site.engine, batch)
+    _what_an_auditor_asks(site, batch)
     hold(site.engine, batch, None, reason="inquiry", by="asha")
     release(site.engine, batch, None, reason="closed", by="asha")
     list(purge(site.engine, date(2023, 1, 4), lambda batch: Path, by="ops", dry_run=True))
+
+
+def _what_an_auditor_asks(site: Site, batch: int) -> None:
+    """The exceptions of a batch and of some, sorted and chosen, each looked at; and those of a call."""
+    with reading(site.engine) as connection:
+        newest_batch(connection)
+        for wanted in (Wanted((batch,)), Wanted((batch, 3, 2), sort="at", state="open", client="C")):
+            counts(connection, wanted)
+            page(connection, wanted, 50, 0)
+        find(connection, [Subject(kind, number) for kind in EXCEPTIONS for number in range(200, 250)])
+        of_call(connection, 200)
 
 
 def _recorded(engine: sa.Engine, act: Callable[[], None]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ MOST_FILES = 25_000
 _PAGE = 50
 _BATCHES_LISTED = 100
 _LONGEST = 64
+_ID = re.compile(r"[0-9]{1,18}")
 _ENDED = (COMPLETED, FAILED, CANCELLED)
 _FILE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -170,9 +172,8 @@ def _scope(connection: sa.Connection, chosen: Chosen) -> Scope:
     if first or last:
         ids, of = exceptions.batches_between(connection, first, last, MOST_FILES)
     else:
-        named = int(chosen.batch) if chosen.batch.isascii() and chosen.batch.isdigit() else None
-        newest = named if named is not None else exceptions.newest_batch(connection)
-        ids, of = ((newest,), 1) if newest is not None and newest < 2**63 else ((), 0)
+        named = int(chosen.batch) if _ID.fullmatch(chosen.batch) else exceptions.newest_batch(connection)
+        ids, of = ((), 0) if named is None else ((named,), 1)
     batch = t.batch_status.c
     query = sa.select(batch.id, batch.batchDate, batch.batchNumber, batch.status).where(batch.id.in_(ids))
     rows = connection.execute(query.order_by(batch.id)).all()
