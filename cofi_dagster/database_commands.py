@@ -130,6 +130,7 @@ def purge(
 ) -> None:
     """Remove transcripts, payloads and audio of old batches; never what is on legal hold."""
     from cofi_dagster.database import retention
+    from cofi_dagster.web.audio_decoding import forget_decoded
 
     settings = current()
     engine = _database(settings)
@@ -140,6 +141,8 @@ def purge(
         for fault in removal.faults:
             _say(f"  not removed: {fault}")
         faults += len(removal.faults)
+    if not dry_run:
+        forget_decoded(settings.home)
     if faults:
         raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import writing
 from cofi_dagster.database.retention import hold
 from cofi_dagster.settings import Settings
-from cofi_dagster.web.pages.audio_decoding import DecodedAudio
+from cofi_dagster.web.audio_decoding import DecodedAudio, folder_of, forget_decoded
 from cofi_dagster.web.server import create_app
 from cofi_dagster_tests.batches import wav
 from cofi_dagster_tests.pages.browsing import Window
@@ -216,6 +217,7 @@ def _look_at_orders(window: Window, told: Told) -> None:
     assert link.get_attribute("href") == f"/cofi/call/{told.other}"
     assert "weak same day" in weak
     assert "No call is its evidence." in weak
+    assert "A weak match is never evidence by itself." in weak
     assert "Price – 430 not compared" in weak
     assert "INFY SELL 5 1,500.5" in window.text("#trades > table")
     assert "TATASTEEL" not in window.text("#trades > table")
@@ -287,19 +289,22 @@ def test_what_browsers_do_not_play_is_decoded_once(told: Told) -> None:
         assert (decoded.getframerate(), decoded.getnchannels(), decoded.getsampwidth()) == (8000, 1, 2)
         assert decoded.getnframes() == pytest.approx(200 * 80, abs=160)
     assert replies[0].content == replies[1].content
-    (kept,) = (told.site.settings.home / "cache" / "audio").iterdir()
+    (kept,) = folder_of(told.site.settings.home).iterdir()
     assert kept.read_bytes() == replies[0].content
 
 
 def test_decoded_recordings_do_not_fill_the_disk(tmp_path: Path) -> None:
-    cache = DecodedAudio(tmp_path / "cache", most_bytes=200_000)
+    cache = DecodedAudio(folder_of(tmp_path), most_bytes=200_000)
     kept: list[Path] = []
     for number in range(4):
         path = tmp_path / f"{number}.g729"
         path.write_bytes(bytes(range(10)) * (500 + number))
         kept.append(cache.playable(path, path.name).path)
-        os.utime(kept[-1], (number, number))  # played long ago, this one last
-    assert {path.name for path in (tmp_path / "cache").iterdir()} == {kept[2].name, kept[3].name}
+        minutes = time.time() - 60 * (10 - number)
+        os.utime(kept[-1], (minutes, minutes))  # when it was played
+    assert {path.name for path in folder_of(tmp_path).iterdir()} == {kept[2].name, kept[3].name}
+    forget_decoded(tmp_path)
+    assert list(folder_of(tmp_path).iterdir()) == []
 
 
 def _outside(told: Told) -> Iterator[tuple[str, str]]:

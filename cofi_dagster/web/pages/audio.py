@@ -16,8 +16,8 @@ from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading
 from cofi_dagster.pipeline import batches
 from cofi_dagster.pipeline.batches import Batch
+from cofi_dagster.web.audio_decoding import DecodedAudio, folder_of, media_type_of
 from cofi_dagster.web.call_reads import UnknownCall
-from cofi_dagster.web.pages.audio_decoding import DecodedAudio, media_type_of
 from cofi_dagster.web.pages.desk import Desk, Id
 
 _HEADERS = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
@@ -77,7 +77,7 @@ def recording(batch: Batch, file: str) -> Recording:
 def routes(desk: Desk) -> APIRouter:
     """``/cofi/call/{id}/audio``."""
     router = APIRouter()
-    decoded = DecodedAudio(desk.settings.home.absolute() / "cache" / "audio")
+    decoded = DecodedAudio(folder_of(desk.settings.home))
 
     @router.get("/cofi/call/{call_id}/audio")
     def audio(call_id: Id) -> Response:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cofi_dagster.database import tables as t
-from cofi_dagster.triage.grading import NOT_DISCUSSED
+from cofi_dagster.triage.grading import NOT_DISCUSSED, WEAK_TIERS
 from cofi_dagster.web.pages.call_transcript import Quote, Transcript
 from cofi_dagster.web.pages.words import NOTHING, count, number, spaced
 
@@ -196,6 +196,8 @@ def _why(row: Mapping[Any, Any], detail: Mapping[str, Any], heard: Said | None) 
         yield f"The score is three parts what was said ({parts}) and one part the {spaced(row['matchTier'])} tier."
     elif row["step"] == 1:
         yield "Only the records were compared: the score falls with the time from the call to the order."
+    if row["matchTier"] in WEAK_TIERS:
+        yield "A weak match is never evidence by itself."
     if "conversationId" in detail and heard is None:
         yield "LLM1 has been asked again since; its new answer has not been compared yet."
 

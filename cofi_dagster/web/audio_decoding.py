@@ -1,4 +1,4 @@
-"""Recordings that browsers do not play, as WAV: decoded once, kept for a while in a folder that does not grow.
+"""Recordings that browsers do not play, as WAV: decoded once, kept while they are listened to, in a bounded folder.
 
 What a browser plays goes to it as it is. Telephony's other formats (G.729, AMR, GSM, WMA, AIFF, AU, WAV with anything
 but PCM in it) are decoded packet by packet, so that hours of sound take no more memory than seconds.
@@ -21,6 +21,7 @@ MOST_BYTES = 1 << 30
 _MOST_RATE = 16_000
 _AT_ONCE = 2
 _IN_USE_SECONDS = 60.0
+_KEPT_SECONDS = 3600.0
 _WAV = "audio/wav"
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _PLAYED = {
@@ -109,15 +110,28 @@ class DecodedAudio:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Remove those that were played longest ago until the rest is within the bound."""
+        """Remove those that nobody listens to any more, and the longest unplayed until the rest is within the bound."""
         found = sorted((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder))
-        total = sum(size for _, size, _ in found)
+        total, now = sum(size for _, size, _ in found), time.time()
         for played, size, path in found:
-            if total <= self._most_bytes or played > time.time() - _IN_USE_SECONDS:
-                return
+            is_over = total > self._most_bytes and played < now - _IN_USE_SECONDS
+            if is_over or played < now - _KEPT_SECONDS:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+                total -= size
+
+
+def folder_of(home: Path) -> Path:
+    """Where an installation keeps its decoded recordings."""
+    return home.absolute() / "cache" / "audio"
+
+
+def forget_decoded(home: Path) -> None:
+    """Remove all decoded recordings: a purge of the recordings themselves leaves no copy behind."""
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(folder_of(home)):
             with suppress(FileNotFoundError):
-                os.unlink(path)
-            total -= size
+                os.unlink(entry.path)
 
 
 def write_wav(file: BinaryIO, name: str, out: BinaryIO) -> None:
