@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
+import shutil
 import signal
 import time
 import urllib.error
@@ -13,8 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
+from playwright.sync_api import sync_playwright
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as open_socket
+from websockets.typing import Subprotocol
 
 from cofi_dagster.database.engine import connect
 from cofi_dagster.settings import Settings
@@ -22,11 +27,14 @@ from cofi_dagster_tests.batches import make_batch
 from cofi_dagster_tests.cli.conftest import CommandLine
 from cofi_dagster_tests.fleet_simulator import FleetSimulator
 from cofi_dagster_tests.pipeline.site import Site
+from cofi_dagster_tests.web.test_gate import log_in
 
-KEY = "a-long-key"
+KEY, VIEWERS_KEY = "a-long-key", "a-viewers-key"
 FIRST, SECOND = "2026-01-15_1", "2026-01-15_2"
 RUNS = "{runsOrError{... on Runs{results{runId status tags{key value}}}}}"
-TERMINATE = "mutation($run: String!){terminateRun(runId: $run){__typename}}"
+TERMINATE = "mutation($run: String!){terminateRun(runId: $run){__typename ... on TerminateRunFailure{message}}}"
+LOG = """subscription($run: ID!){pipelineRunLogs(runId: $run){
+  ... on PipelineRunLogsSubscriptionSuccess{messages{__typename}}}}"""
 RE_EXECUTE = """mutation($of: ReexecutionParams!){launchRunReexecution(reexecutionParams: $of){
   __typename ... on LaunchRunSuccess{run{runId}}}}"""
 
@@ -61,10 +69,10 @@ class Up:
             assert self.process.poll() is None, "".join(log.read_text()[-3000:] for log in self.logs.iterdir())
             return 0
 
-    def ask(self, query: str, **variables: Any) -> Any:
-        """A GraphQL query with the key."""
+    def ask(self, query: str, *, key: str = KEY, **variables: Any) -> Any:
+        """A GraphQL query with a key."""
         body = json.dumps({"query": query, "variables": variables}).encode()
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         request = urllib.request.Request(f"{self.address}/graphql", body, headers)
         with urllib.request.urlopen(request, timeout=30) as reply:
             return json.load(reply)["data"]
@@ -102,7 +110,7 @@ def up(tmp_path: Path, root: Path, slow_fleet: FleetSimulator, free_port: Callab
         **slow_fleet.environment(),
         "COFI_BATCH_ROOT": str(root),
         "COFI_WEB_HOST": "0.0.0.0",
-        "COFI_API_KEYS": f"anna:operator:{KEY}",
+        "COFI_API_KEYS": f"anna:operator:{KEY},vera:viewer:{VIEWERS_KEY}",
         "COFI_COMMIT_SECONDS": "0.1",
     }
     running = Up(CommandLine(tmp_path), free_port(), settings)
@@ -123,16 +131,69 @@ def site(settings: Callable[..., Settings], up: Up, root: Path) -> Iterator[Site
 
 
 def assert_that_only_the_key_opens(up: Up) -> None:
-    basic = base64.b64encode(f"anna:{KEY}".encode()).decode()
     for path in ("/", "/server_info"):
         assert up.status(path) == 401
         assert up.status(path, Authorization="Bearer wrong") == 401
-        for headers in (
-            {"Authorization": f"Bearer {KEY}"},
-            {"X-API-Key": KEY},
-            {"Authorization": f"Basic {basic}"},
-        ):
+        for headers in ({"Authorization": f"Bearer {KEY}"}, {"X-API-Key": KEY}):
             assert up.status(path, **headers) == 200
+
+
+def live_log(up: Up, cookie: str, origin: str, run: str) -> list[str]:
+    """The kinds of the first events that the UI's web socket tells of a run."""
+    address = up.address.replace("http", "ws") + "/graphql"
+    headers = {"Cookie": cookie} if cookie else {}
+    protocols = [Subprotocol("graphql-ws")]
+    with open_socket(address, additional_headers=headers, origin=origin, subprotocols=protocols) as socket:
+        start = {"query": LOG, "variables": {"run": run}}
+        socket.send(json.dumps({"type": "connection_init", "payload": {}}))
+        socket.send(json.dumps({"type": "start", "id": "1", "payload": start}))
+        while True:
+            told = json.loads(socket.recv(timeout=20))
+            if told["type"] == "data":
+                messages = told["payload"]["data"]["pipelineRunLogs"]["messages"]
+                return [message["__typename"] for message in messages]
+
+
+def assert_that_sockets_need_a_session(up: Up, run: str) -> None:
+    for key in (KEY, VIEWERS_KEY):
+        with httpx.Client(base_url=up.address) as client:
+            log_in(client, key)
+            cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        assert "RunStartEvent" in live_log(up, cookie, up.address, run)
+    for bad_cookie, origin in (("", up.address), ("cofi_session=made-up", up.address), (cookie, "http://elsewhere")):
+        with pytest.raises(InvalidStatus):
+            live_log(up, bad_cookie, origin, run)
+
+
+def assert_that_a_viewer_may_look_and_not_act(up: Up, run: str) -> None:
+    """In Chromium: the run's log comes over the web socket, and leads to the batch's page."""
+    refused = up.ask(TERMINATE, key=VIEWERS_KEY, run=run)["terminateRun"]
+    assert refused["message"] == "You do not have permission to terminate this run"
+    refused = up.ask(RE_EXECUTE, key=VIEWERS_KEY, of={"parentRunId": run, "strategy": "ALL_STEPS"})
+    assert refused["launchRunReexecution"]["__typename"] == "UnauthorizedError"
+    problems: list[str] = []
+    sockets: list[str] = []
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        page = browser.new_page()
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("websocket", lambda socket: sockets.append(socket.url))
+        page.on("request", lambda request: up.address in request.url or problems.append(request.url))
+        page.goto(f"{up.address}/runs/{run}?logs=page%20in%20COFI")
+        page.get_by_label("Key").fill(VIEWERS_KEY)
+        page.keyboard.press("Enter")
+        link = page.locator('a[href="/cofi/batch/1"]').first
+        link.wait_for()
+        assert page.get_by_role("button", name="Terminate").is_disabled()
+        with page.expect_popup() as opened:
+            link.click()
+        opened.value.wait_for_selector("html[data-ready]")
+        assert opened.value.title() == f"Batch {FIRST} · COFI"
+        browser.close()
+    assert problems == []
+    assert sockets == [up.address.replace("http", "ws") + "/graphql"]
 
 
 @pytest.mark.timeout(400)
@@ -146,6 +207,8 @@ def test_an_installation_lives_through_arrivals_terminations_and_deaths(
     make_batch(root, FIRST, [f"a_{number}.wav" for number in range(12)])
     until(lambda: len(site.flagged(1, "sttDone")) == 11)
     (run,) = up.runs(FIRST)
+    assert_that_sockets_need_a_session(up, run["runId"])
+    assert_that_a_viewer_may_look_and_not_act(up, run["runId"])
     assert up.ask(TERMINATE, run=run["runId"])["terminateRun"]["__typename"] == "TerminateRunSuccess"
     until(lambda: up.has_ended(FIRST, "CANCELED", 1))
     state = site.stage(1, "stt")
