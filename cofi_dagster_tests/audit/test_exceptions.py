@@ -63,11 +63,12 @@ def test_the_numbers_of_all_kinds_add_up_whatever_is_asked_for(engine: sa.Engine
 
 
 def test_they_are_sorted_with_what_is_unknown_last_and_come_in_pages(engine: sa.Engine, day: Day) -> None:
-    wanted = Wanted((day.batch,), sort="score", descending=True)
-    scores = [one.score for one in page(engine, wanted)]
-    known = [score for score in scores if score is not None]
-    assert known == sorted(known, reverse=True)
-    assert scores[: len(known)] == known
+    wanted = Wanted((day.batch,), sort="score")
+    for descending in (False, True):
+        scores = [one.score for one in page(engine, replace(wanted, descending=descending))]
+        known = [score for score in scores if score is not None]
+        assert known == sorted(known, reverse=descending)
+        assert scores[: len(known)] == known
     for sort in exceptions.SORTS:
         by = replace(wanted, sort=sort)
         parts = [one.subject for offset in range(0, 16, 6) for one in page(engine, by, 6, offset)]
