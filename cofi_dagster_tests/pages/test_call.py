@@ -22,7 +22,7 @@ from cofi_dagster.adhoc import reaudit
 from cofi_dagster.adhoc.tasks import TaskStatus, tasks
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import writing
-from cofi_dagster.database.retention import hold
+from cofi_dagster.database.retention import PURGED, hold
 from cofi_dagster.settings import Settings
 from cofi_dagster.web.audio_decoding import DecodedAudio, folder_of, forget_decoded
 from cofi_dagster.web.server import create_app
@@ -368,6 +368,18 @@ def test_a_failed_call_says_what_failed_in_each_batch_of_the_installation(
     window.open(f"/cofi/call/{installation.hindi_call}")
     assert HINDI in window.text(".segments")
     window.check()
+
+
+def test_a_call_whose_time_of_keeping_is_over_says_so(told: Told) -> None:
+    batch = told.site.make([], key="2026-01-16_1")
+    path = told.another("old.wav", batchId=batch, status="Complete", audioDuration=9)
+    event = {"batchId": batch, "eventType": PURGED, "status": "Partial", "createdAt": datetime(2034, 1, 20, 12)}
+    told.site.execute(t.batch_execution_log.insert().values(event))
+    page = told.get(path).text
+    assert "There is no transcript. It was removed when its time of keeping was over." in page
+    assert "were removed on" in page
+    assert "20 Jan 2034" in page
+    assert "The recording is not at hand: the file is not in its batch directory any more." in page
 
 
 def test_five_hundred_segments_are_shown(told: Told) -> None:

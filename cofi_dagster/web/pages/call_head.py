@@ -76,7 +76,7 @@ class Head:
             if one.stage in needed and not one.is_mended:
                 return f"{BY_NAME[one.stage].title} failed for this call: {one.reason.rstrip('.')}."
         if self.purged_at is not None:
-            return "It was removed when its time of keeping was over; answers and the words that they quote are kept."
+            return "It was removed when its time of keeping was over."
         return f"{BY_NAME[stage].title.partition(':')[0]} has not been through with this call yet."
 
 
