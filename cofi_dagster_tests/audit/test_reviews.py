@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -20,7 +21,8 @@ from cofi_dagster.audit.reviews import LONGEST, AnswerChanged, Decision, ReviewR
 from cofi_dagster.database import tables as t
 from cofi_dagster.database.engine import reading, writing
 from cofi_dagster.database.retention import purge
-from cofi_dagster.export import exceptions_table
+from cofi_dagster.export import exceptions_table, export
+from cofi_dagster.pipeline.batches import by_id
 from cofi_dagster.sheets import csv_text
 from cofi_dagster_tests.audit.day import EVIL, Day
 
@@ -140,6 +142,21 @@ def test_the_export_has_the_review_at_the_end_of_each_row(engine: sa.Engine, day
         "'=letter of 14 January", "anna", "by letter",
     )  # fmt: skip
     assert {row["review"] for row in found[1:]} == {""}
+
+
+def test_the_exported_answers_have_their_reviews(engine: sa.Engine, day: Day, tmp_path: Path) -> None:
+    for question, reason in ((1, "heard it"), (2, "misheard")):
+        subject = Subject(Kind.ANSWER, day.calls["kept.wav"], question)
+        review(engine, {subject: None}, Decision.OVERRIDDEN, by="anna", value="No", reason=reason)
+    answer = t.audit_answer
+    with writing(engine) as connection:
+        second = (answer.c.callId == day.calls["kept.wav"]) & (answer.c.questionId == 2)
+        connection.execute(answer.update().where(second).values(answer="No"))
+    (path,) = export(engine, by_id(engine, day.batch, tmp_path), "json", tmp_path)
+    rows = json.loads(path.read_text("utf-8"))["answers"]
+    assert [(row["answer"], row["review"], row["reviewReason"], row["reviewValue"]) for row in rows] == [
+        ("Yes", "overridden", "heard it", "No"), ("No", "changed", "misheard", "No"),
+    ]  # fmt: skip
 
 
 def test_a_purge_leaves_what_people_said_beside_what_the_machine_found(engine: sa.Engine, day: Day) -> None:
