@@ -18,6 +18,7 @@ from cofi_dagster.database.retention import hold, purge, release
 from cofi_dagster.database.upgrade import upgrade
 from cofi_dagster.overview import batch_lines, batch_rows, exceptions
 from cofi_dagster.settings import Settings
+from cofi_dagster.web.pages.call_search import by_answer, by_batch, by_metadata, by_symbol, by_word, search
 from cofi_dagster_tests.database.servers import ROOT, run_script, statements
 from cofi_dagster_tests.fleet_simulator import FleetSimulator
 from cofi_dagster_tests.mariadb import MariaDB
@@ -110,6 +111,7 @@ def _everything(site: Site) -> None:
     list(batch_lines(site.engine, site.settings, batch))
     exceptions(site.engine, batch)
     _what_an_auditor_asks(site, batch)
+    _calls_that_are_looked_for(site, batch)
     hold(site.engine, batch, None, reason="inquiry", by="asha")
     release(site.engine, batch, None, reason="closed", by="asha")
     list(purge(site.engine, date(2023, 1, 4), lambda batch: Path, by="ops", dry_run=True))
@@ -124,6 +126,25 @@ def _what_an_auditor_asks(site: Site, batch: int) -> None:
             page(connection, wanted, 50, 0)
         find(connection, [Subject(kind, number) for kind in EXCEPTIONS for number in range(200, 250)])
         of_call(connection, 200)
+
+
+def _calls_that_are_looked_for(site: Site, batch: int) -> None:
+    """By each thing that calls are found by; what many have in common and what few have; and a page further on."""
+    wishes = (
+        by_metadata("clientCode", ["C200"]),
+        by_metadata("clientPhone", ["9820001007", "+919820001007"]),
+        by_metadata("dealerId", ["D1"]),
+        by_symbol(["INFY"]),
+        by_symbol(["NONE"]),
+        by_batch(batch),
+        by_word("status", "NoSpeech"),
+        by_word("lang", "en"),
+        by_answer(1, "yes"),
+    )
+    with reading(site.engine) as connection:
+        for wish in wishes:
+            found = search(connection, [wish], 50)
+            search(connection, [wish], 50, after=found.call_ids[-1] if found.call_ids else 1)
 
 
 def _recorded(engine: sa.Engine, act: Callable[[], None]) -> dict[str, Any]:
