@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cofi_dagster.orchestration.adhoc_sensors import audit_upload_sensor, reaudi
 from cofi_dagster.orchestration.resources import TrackingResource
 from cofi_dagster_tests.adhoc.doing import batch_row, history, queue, states
 from cofi_dagster_tests.fleet_simulator import FleetSimulator
+from cofi_dagster_tests.orchestration.conftest import links
 from cofi_dagster_tests.pipeline.site import Site
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -107,6 +109,7 @@ def test_a_queued_upload_is_launched_once_and_carried_out(dagster: Dagster, uplo
     assert result.success
     ended = dagster.task(upload)
     assert (ended.status, ended.run_id) == (TaskStatus.COMPLETED, result.run_id)
+    assert links(dagster.instance, result.run_id) == [f"/cofi/task/{upload.id}"]
     assert dagster.tick(audit_upload_sensor) == []
     assert dagster.site.status(ended.batch_id or 0) == "Completed"
 
@@ -133,7 +136,8 @@ def test_selected_ops_of_a_reaudit_are_done_again_and_no_others(
     again = dagster.again(first, ["reaudit_llm2"])
     assert again.is_success
     assert [(service, count) for (service, _), count in machines.counts().items()] == [("llm2", 1)]
-    assert len({row.createdAt for row in history(site, t.audit_answer_history, task)}) == 2
+    replaced = Counter(row.questionId for row in history(site, t.audit_answer_history, task))
+    assert set(replaced.values()) == {2}
     assert dagster.task(task).status is TaskStatus.COMPLETED
     assert batch_row(site, batch) == before
 

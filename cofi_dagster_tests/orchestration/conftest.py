@@ -42,6 +42,18 @@ class Installation:
         )
 
 
+def links(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """The addresses in the run's log that the UI makes links of, in the order of the log; no materialisation's."""
+    found: list[dg.MetadataValue] = []
+    for record in instance.get_records_for_run(run_id).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and event.is_engine_event:
+            found += event.engine_event_data.metadata.values()
+        elif event is not None and event.is_step_failure and event.step_failure_data.user_failure_data:
+            found += event.step_failure_data.user_failure_data.metadata.values()
+    return [value.url for value in found if isinstance(value, dg.UrlMetadataValue)]
+
+
 @pytest.fixture
 def instance_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Settings], dg.DagsterInstance]]:
     """Open the instance of the settings' home; it is closed at the test's end."""

@@ -14,7 +14,7 @@ from cofi_dagster.pipeline.progress import StageReport
 from cofi_dagster.stages import BY_NAME, NAMES, Kind
 from cofi_dagster_tests.batches import make_batch
 from cofi_dagster_tests.fleet_simulator import FleetSimulator
-from cofi_dagster_tests.orchestration.conftest import KEY, Installation
+from cofi_dagster_tests.orchestration.conftest import KEY, Installation, links
 
 Make = Callable[..., Installation]
 FILES = 4
@@ -101,24 +101,12 @@ def test_the_last_stage_has_a_table_of_all_that_the_ui_shows_at_once(installatio
     assert len(table) + 2 * len(max(rows, key=len)) + 11 * len("10,000") < 1000
 
 
-def links(here: Installation, run_id: str) -> list[str]:
-    """The addresses in the run's log that the UI makes links of, in the order of the log."""
-    events = [record.event_log_entry.dagster_event for record in here.instance.get_records_for_run(run_id).records]
-    found = []
-    for event in events:
-        if event is not None and event.is_engine_event:
-            found += event.engine_event_data.metadata.values()
-        elif event is not None and event.is_step_failure and event.step_failure_data.user_failure_data:
-            found += event.step_failure_data.user_failure_data.metadata.values()
-    return [value.url for value in found if isinstance(value, dg.UrlMetadataValue)]
-
-
 def test_a_second_run_sends_nothing_and_says_so(installation: Make, fleet: FleetSimulator) -> None:
     here = installation(**fleet.environment())
     make_batch(here.site.settings.batches, KEY, FILES)
     first = here.run()
     assert first.success
-    assert links(here, first.run_id) == ["/cofi/batch/1"]
+    assert links(here.instance, first.run_id) == ["/cofi/batch/1"]
     before, sent = here.site.tracker.stages(1), len(fleet.requests())
     again = here.run()
     assert again.success
@@ -144,7 +132,7 @@ def test_a_stage_that_fails_fails_its_step_and_those_after_do_not_run(
     assert f"lid of batch {KEY}: all {FILES} files failed, {FILES} of them with" in sentence
     assert "no speech in it" in sentence
     assert list(metadata(done)) == list(NAMES[: NAMES.index("lid")])
-    assert links(here, done.run_id) == ["/cofi/batch/1", "/cofi/batch/1"]
+    assert links(here.instance, done.run_id) == ["/cofi/batch/1", "/cofi/batch/1"]
     assert {request.service for request in fleet.requests()}.isdisjoint({"stt", "llm1", "llm2"})
     assert here.site.status(1) == "Failed"
     run = here.instance.get_run_by_id(done.run_id)
