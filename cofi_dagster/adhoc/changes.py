@@ -14,6 +14,7 @@ from cofi_dagster.database.engine import reading
 
 _CHUNK = 500
 _SHOWN = ("answer", "confidence", "evidenceStatus", "model", "promptVersion", "createdAt")
+_READ = ("callId", "questionId", "question", *_SHOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +70,24 @@ def changes_of(engine: sa.Engine, task: Task) -> Changes:
 
 def changes_by_chunk(engine: sa.Engine, task: Task) -> Iterator[list[Change]]:
     """The same, some hundred calls at a time: a task may have 10,000 calls with twenty questions each."""
-    mine, history = t.audit_task_call, t.audit_answer_history
+    mine, history, answer = t.audit_task_call, t.audit_answer_history, t.audit_answer
     with reading(engine) as connection:
         query = sa.select(mine.c.callId, mine.c.batchId, mine.c.audioName).where(mine.c.taskId == task.id)
         calls = {row.callId: row for row in connection.execute(query.order_by(mine.c.callId))}
         ids = list(calls)
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
-            old = sa.select(history).where(history.c.callId.in_(chunk)).order_by(history.c.id)
-            past = [dict(row) for row in connection.execute(old).mappings()]
-            current = sa.select(t.audit_answer).where(t.audit_answer.c.callId.in_(chunk))
-            now = [dict(row) for row in connection.execute(current).mappings()]
-            yield _pair(task.id, calls, past, now)
+            old = sa.select(history.c.taskId, *(history.c[name] for name in _READ)).order_by(history.c.id)
+            past = connection.execute(old.where(history.c.callId.in_(chunk))).mappings().all()
+            current = sa.select(*(answer.c[name] for name in _READ)).where(answer.c.callId.in_(chunk))
+            yield _pair(task.id, calls, past, connection.execute(current).mappings().all())
 
 
 def _pair(
-    task_id: str, calls: Mapping[int, Any], past: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]
+    task_id: str, calls: Mapping[int, Any], past: Sequence[Mapping[Any, Any]], now: Sequence[Mapping[Any, Any]]
 ) -> list[Change]:
     """Old: the first that the task replaced. New: what the next one replaced after the task's last, or what stands."""
-    lines: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    lines: dict[tuple[int, int], list[Mapping[Any, Any]]] = {}
     for row in [*past, *now]:
         lines.setdefault((row["callId"], row["questionId"]), []).append(row)
     replaced = {row["callId"] for row in past if row["taskId"] == task_id}
@@ -106,5 +106,5 @@ def _pair(
     return changes
 
 
-def _shown(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _shown(row: Mapping[Any, Any] | None) -> dict[str, Any] | None:
     return None if row is None else {name: row[name] for name in _SHOWN}
