@@ -8,10 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from cofi_dagster.definitions import build_defs
+from cofi_dagster.orchestration.adhoc_jobs import TASK_TAG
 from cofi_dagster.orchestration.jobs import BATCH_PIPELINE
 from cofi_dagster.stages import NAMES, STAGES
+from cofi_dagster.web.pages import dagster_links
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +76,12 @@ def test_the_pipelines_job_has_all_stages_and_runs_in_its_own_process(defs: dg.D
     assert set(job.nodes_in_topological_order[i].name for i in range(len(NAMES))) == set(NAMES)
     assert job.executor_def.name == dg.in_process_executor.name
     assert job.partitions_def == dg.DynamicPartitionsDefinition(name="batches")
+
+
+def test_the_pages_find_runs_by_the_tags_that_runs_carry() -> None:
+    assert (dagster_links.PARTITION_TAG, dagster_links.TASK_TAG) == (PARTITION_NAME_TAG, TASK_TAG)
+    assert dagster_links.runs_of_batch("2026-01-15_1") == "/runs?q[]=tag%3Adagster%2Fpartition%3D2026-01-15_1"
+    assert dagster_links.stage_of_batch("stt", "2026-01-15_1") == "/assets/stt?view=partitions&partition=2026-01-15_1"
 
 
 def test_fresh_definitions_share_nothing_that_a_test_could_spoil() -> None:
