@@ -42,15 +42,15 @@ def routes(desk: Desk) -> APIRouter:
         """Queue a reaudit of the call, and go to its task."""
         fields = await desk.form(request)
         stages = [name.removeprefix(_CHOSEN) for name in fields if name.startswith(_CHOSEN)]
-        return await run_in_threadpool(_queue, call_id, stages)
+        return await run_in_threadpool(_queue, call_id, stages, desk.who(request))
 
-    def _queue(call_id: int, stages: list[str]) -> Response:
+    def _queue(call_id: int, stages: list[str], by: str) -> Response:
         call = head(desk.engine, desk.settings, call_id).call
         try:
             wanted = reaudit.request_of(desk.engine, desk.settings, [call["audioName"]], stages, call["batchId"])
         except RequestRefused as refused:
             return desk.back(f"/cofi/call/{call_id}", f"Nothing was queued: {refused}.", is_error=True)
-        task_id = reaudit.queue(desk.engine, wanted)
+        task_id = reaudit.queue(desk.engine, wanted, by=by)
         return desk.back(f"/cofi/task/{task_id}", f"The reaudit of {call['audioName']} will begin in a moment.")
 
     def context(call_id: int) -> dict[str, Any]:
