@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ViewportSize, sync_playwright
 from starlette.responses import PlainTextResponse
 
 from cofi_dagster.settings import Settings
@@ -21,6 +21,7 @@ from cofi_dagster_tests.pages.installation import Installation, install
 from cofi_dagster_tests.pipeline.site import Site
 from cofi_dagster_tests.web.conftest import serving
 
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 OPERATOR, VIEWER = "an-operators-key", "a-viewers-key"
 KEYS = f"anna:operator:{OPERATOR},vera:viewer:{VIEWER}"
 
@@ -63,17 +64,25 @@ def window_of(browser: Browser) -> Iterator[Callable[..., Window]]:
     with ExitStack() as stack:
 
         def make(address: str, **how: Any) -> Window:
-            context = browser.new_context(viewport={"width": 1280, "height": 800}, **how)
+            context = browser.new_context(viewport=SIZE, **how)
             stack.callback(context.close)
             return Window(context.new_page(), address)
 
         yield make
 
 
+@pytest.fixture(scope="package")
+def visitor(browser: Browser) -> BrowserContext:
+    """A person's browser: what it has fetched once it keeps, as everybody's does."""
+    return browser.new_context(viewport=SIZE)
+
+
 @pytest.fixture
-def window(window_of: Callable[..., Window], address: str) -> Window:
+def window(visitor: BrowserContext, address: str) -> Iterator[Window]:
     """A window on the installation's pages."""
-    return window_of(address)
+    page = visitor.new_page()
+    yield Window(page, address)
+    page.close()
 
 
 @pytest.fixture

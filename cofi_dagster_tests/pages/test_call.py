@@ -238,7 +238,12 @@ def test_an_operator_reaudits_the_call_from_its_page(told: Told, window_of: Call
     page.wait_for_url(re.compile("/cofi/task/"))
     (task,) = tasks(told.site.engine, None, [TaskStatus.QUEUED], 9)
     assert page.url == f"{told.address}/cofi/task/{task.id}"
-    assert task.request == {"audio_names": ["again.wav"], "stages": ["llm1", "llm2"], "batch_id": 1}
+    assert task.request == {
+        "audio_names": ["again.wav"],
+        "stages": ["llm1", "llm2"],
+        "batch_id": 1,
+        "by": "this machine",
+    }
     window.open(path)
     assert page.get_by_role("link", name="see how it stands").get_attribute("href") == f"/cofi/task/{task.id}"
 
