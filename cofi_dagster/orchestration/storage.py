@@ -9,9 +9,11 @@ columns that dagster-mysql declares as ``TEXT`` or ``BLOB`` (64 KB) are widened,
 with many runs is refused.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -91,8 +93,9 @@ def open_storage(settings: Settings, inst_data: ConfigurableClassData | None = N
     """
     url = storage_url(settings)
     if url is None:
-        home = os.environ.get("DAGSTER_HOME") or str(settings.dagster_home)
-        return DagsterSqliteStorage.from_local(home, inst_data)
+        home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home)
+        with _file_locked(home):
+            return DagsterSqliteStorage.from_local(str(home), inst_data)
     from dagster_mysql import DagsterMySQLStorage  # 0.2 s that SQLite has no use for
 
     with _locked(url) as connection:
@@ -100,6 +103,15 @@ def open_storage(settings: Settings, inst_data: ConfigurableClassData | None = N
         storage = DagsterMySQLStorage(url.render_as_string(hide_password=False), inst_data)
         _widen(connection)
     return storage
+
+
+@contextmanager
+def _file_locked(home: Path) -> Iterator[None]:
+    """A lock under which Dagster makes its SQLite files: two processes at it at once would leave one without a table."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".storage.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -44,6 +44,8 @@ async def receive(request: Request, upload: Upload) -> dict[str, str]:
         raise UploadRefused(f"files: the request is no valid multipart: {error}") from None
     if not form.is_whole:
         raise UploadRefused("files: the request ends in the middle")
+    if await request.is_disconnected():
+        raise UploadRefused("files: the sender stopped before the reply")
     return form.fields
 
 
