@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-TEST ?= -n 2
+TEST ?= -n 2 --dist worksteal
 BENCH ?=
 
 .DEFAULT_GOAL := help

@@ -107,7 +107,7 @@ def open_storage(settings: Settings, inst_data: ConfigurableClassData | None = N
 
 @contextmanager
 def _file_locked(home: Path) -> Iterator[None]:
-    """A lock under which Dagster makes its SQLite files: two processes at it at once would leave one without a table."""
+    """A lock under which Dagster makes its SQLite files: of two processes at it at once one would fail."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / ".storage.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

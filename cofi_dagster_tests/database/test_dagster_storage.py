@@ -208,7 +208,6 @@ def test_the_sensor_takes_a_batch_to_its_end_with_everything_on_mariadb(
     """`cofi up`: the daemon's sensor finds the directory, the queue launches its run, the pools let it through."""
     environment = {**os.environ, **_environment(on_server), **quick_fleet.environment()}
     environment["COFI_WEB_PORT"] = str(free_port())
-    subprocess.run([COFI, "db", "upgrade"], env=environment, check=True, capture_output=True, timeout=PATIENCE)
     make_batch(on_server.batches, "2026-01-15_7", 5)
     engine = opened(environment["COFI_DATABASE_URL"])
     with (tmp_path / "up.log").open("wb") as log:
@@ -232,5 +231,7 @@ def _await_completed(engine: sa.Engine, up: subprocess.Popen[bytes]) -> str | No
     while time.monotonic() < end and up.poll() is None and status not in ("Completed", "Failed"):
         time.sleep(0.5)
         with engine.connect() as connection:
+            if not sa.inspect(connection).has_table("batchStatus"):
+                continue
             status = connection.execute(sa.select(t.batch_status.c.status)).scalars().first()
     return status
