@@ -1,7 +1,7 @@
 """Dispatch: keeps every machine of the fleet busy with a stage's files until each has an outcome.
 
-Longest first; a file goes to its home machine, and an idle machine takes work from the one that would end last. What a
-reply means is the fleet's table; here is what follows from it. Knows no stage, no SQL.
+Which machine gets which file is ``lanes``'; what a reply means is the fleet's table; here is what follows from it.
+Knows no stage, no SQL.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import random
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,8 @@ import orjson
 from cofi_dagster.fleet.client import FileUnreadable, FleetClient, MachineTrouble, Reply, Upload
 from cofi_dagster.fleet.endpoints import Endpoint
 from cofi_dagster.fleet.verdicts import Verdict, verdict
-from cofi_dagster.pipeline.machine_tally import MachineTally, Mishap
+from cofi_dagster.pipeline.lanes import Lane, Lanes
+from cofi_dagster.pipeline.machine_tally import Mishap
 from cofi_dagster.pipeline.pace import Pace
 from cofi_dagster.pipeline.sink import Sink
 from cofi_dagster.pipeline.work import BadReply, FileFault, FileStage, Outcome, PostForm, PostJson, PutFile, State, Work
@@ -31,7 +31,6 @@ _TROUBLES_PER_ATTEMPT = 2
 _PROBE_SECONDS = (0.5, 15.0)
 _RETRY_SECONDS = (0.5, 30.0)
 _BUSY_SECONDS = (0.25, 15.0)
-_CUT = 0.6
 _CLOCK_STEP = 0.002
 _SHOWN_CHARACTERS = 2000
 
@@ -78,39 +77,6 @@ class Limits:
     fleet_wait_seconds: float
 
 
-@dataclass(slots=True, eq=False)
-class Lane:
-    """One endpoint, its queue (longest first) and how it is doing."""
-
-    endpoint: Endpoint
-    queue: deque[Work]
-    limit: float
-    tally: MachineTally
-    in_flight: int = 0
-    done: int = 0
-    weight_done: float = 0.0
-    busy_seconds: float = 0.0
-    paused_until: float = 0.0
-    busy_streak: int = 0
-    busy_since: float | None = None
-    refused_at: float = 0.0
-    cut_at: float = 0.0
-    troubles: int = 0
-    last_trouble: str = ""
-    aside_since: float | None = None
-
-    @property
-    def seconds_per_weight(self) -> float:
-        """How long this endpoint takes for one unit of weight; 1 before it has done anything."""
-        return self.busy_seconds / self.weight_done if self.weight_done else 1.0
-
-    def stuck_for(self, now: float) -> float:
-        """Seconds for which nothing could be had: since it was set aside, or, by its own word, while it was busy."""
-        if self.aside_since is not None:
-            return now - self.aside_since
-        return self.refused_at - self.busy_since if self.busy_since is not None else 0.0
-
-
 @dataclass(slots=True)
 class Summary:
     """What the machines did: name to files done, seconds of requests and errors, and each time one was set aside."""
@@ -150,23 +116,7 @@ class Dispatch:
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
         self.summary = Summary()
-        self._shared = all(endpoint.files is None for endpoint in endpoints)
-        self._lanes = self._make_lanes(list(endpoints), sorted(works, key=lambda work: -work.weight))
-
-    def _make_lanes(self, endpoints: list[Endpoint], works: list[Work]) -> list[Lane]:
-        if self._shared:
-            queue = deque(works)
-            return [self._make_lane(endpoint, queue) for endpoint in endpoints]
-        lanes = {endpoint.name: self._make_lane(endpoint, deque()) for endpoint in endpoints}
-        spread = list(lanes.values())
-        for index, work in enumerate(works):
-            (lanes.get(work.home or "") or spread[index % len(spread)]).queue.append(work)
-        return spread
-
-    def _make_lane(self, endpoint: Endpoint, queue: deque[Work]) -> Lane:
-        most, tally = self._limits.concurrency, self._pace.machine(endpoint.name)
-        tally.limit = tally.most = most
-        return Lane(endpoint, queue, float(most), tally)
+        self._lanes = Lanes(endpoints, works, limits.concurrency, pace.machine)
 
     async def run(self) -> None:
         """Send until all is done, or a stop is asked for.
@@ -194,7 +144,7 @@ class Dispatch:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-            self._summarise()
+            self.summary.machines = {lane.endpoint.name: lane.did() for lane in self._lanes}
         if self._failure is not None:
             raise self._failure
 
@@ -206,28 +156,14 @@ class Dispatch:
         self._changed.set()
         asyncio.get_running_loop().call_later(1.0, self._tick)
 
-    def _summarise(self) -> None:
-        for lane in self._lanes:
-            did: dict[str, Any] = {"files": lane.done, "seconds": round(lane.busy_seconds, 3)}
-            errors = {kind: count for kind, count in lane.tally.mishaps.items() if count}
-            self.summary.machines[lane.endpoint.name] = did | ({"errors": errors} if errors else {})
-
-    # -- who does what ---------------------------------------------------------------------------------------
-
     def _fill(self) -> None:
-        """Give every lane that has room its own next work, and then what it can take from another."""
+        """Send what the lanes choose."""
         now = asyncio.get_running_loop().time()
-        for choose in (self._own, self._stolen):
-            for lane in self._lanes:
-                while self._has_room(lane, now) and (work := choose(lane)) is not None:
-                    lane.in_flight += 1
-                    task = asyncio.create_task(self._do(lane, work))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._ended)
-
-    def _has_room(self, lane: Lane, now: float) -> bool:
-        free = lane.in_flight < int(lane.limit) and lane.aside_since is None and now >= lane.paused_until
-        return free and not self._sink.is_full
+        for lane, work in self._lanes.choose(now, is_full=lambda: self._sink.is_full):
+            lane.in_flight += 1
+            task = asyncio.create_task(self._do(lane, work))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -235,22 +171,6 @@ class Dispatch:
         self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None and self._failure is None:
             self._failure = error
-
-    def _own(self, lane: Lane) -> Work | None:
-        """The lane's longest work."""
-        return lane.queue.popleft() if lane.queue else None
-
-    def _stolen(self, lane: Lane) -> Work | None:
-        """Work taken from the lane that would end last."""
-        victim = max((other for other in self._lanes if other.queue), key=self._seconds_left, default=None)
-        if victim is None:
-            return None
-        return victim.queue.popleft() if victim.aside_since is not None else victim.queue.pop()
-
-    def _seconds_left(self, lane: Lane) -> float:
-        if lane.aside_since is not None:
-            return float("inf")
-        return len(lane.queue) * (lane.busy_seconds / lane.done if lane.done else 1.0) / lane.limit
 
     # -- one file --------------------------------------------------------------------------------------------
 
@@ -327,16 +247,15 @@ class Dispatch:
         except BadReply as bad:
             self._fault(lane, work, f"the reply is not what the protocol says: {bad}", _shorten(body))
             return
-        self._well(lane)
+        lane.well()
         lane.done += 1
         lane.tally.answered += 1
-        lane.weight_done += work.weight
         self._pace.answered(work.weight, asyncio.get_running_loop().time() - work.started)
         self._finish(outcome)
 
     def _missing(self, lane: Lane, work: Work, reply: Reply) -> None:
         """404: upload the file again, once, and repeat."""
-        self._well(lane)
+        lane.well()
         message = f"HTTP 404{_detail(reply.body)}"
         lane.tally.met(Mishap.MISSING, message)
         if lane.endpoint.files is None or work.reuploaded:
@@ -352,10 +271,10 @@ class Dispatch:
         if meaning is Verdict.BUSY:
             self._busy(lane, work, reply, message)
         elif meaning is Verdict.PASSING:
-            self._well(lane)
+            lane.well()
             self._fault(lane, work, message, _shorten(reply.body))
         else:
-            self._well(lane)
+            lane.well()
             lane.tally.met(Mishap.REFUSED, message)
             self._fail(work, message, _shorten(reply.body))
 
@@ -369,14 +288,6 @@ class Dispatch:
     def _fail(self, work: Work, error: str, output: str | None = None) -> None:
         self._finish(Outcome(work, State.FAILED, error=error, output=output))
 
-    def _well(self, lane: Lane) -> None:
-        """The machine answered, and not that it is busy: give it a little more at a time."""
-        lane.troubles = 0
-        lane.busy_streak = 0
-        lane.busy_since = None
-        if lane.limit < self._limits.concurrency:
-            lane.limit = min(lane.limit + 1 / lane.limit, float(self._limits.concurrency))
-
     def _busy(self, lane: Lane, work: Work, reply: Reply, message: str) -> None:
         """Wait, send it less, repeat; not counted as an attempt. A file that alone is refused so for long fails."""
         loop = asyncio.get_running_loop()
@@ -388,15 +299,9 @@ class Dispatch:
         if lane.busy_since is None and refused_for > self._limits.fleet_wait_seconds:
             self._fail(work, f"{message}, for {refused_for:.0f} s while other files were taken", _shorten(reply.body))
             return
-        lane.busy_since = lane.busy_since or now
-        lane.refused_at = now
-        if work.started >= lane.cut_at:  # what was sent before the last cut says nothing about it
-            lane.busy_streak += 1
-            lane.limit = max(1.0, min(lane.limit, lane.in_flight) * _CUT)
-            lane.cut_at = now
+        lane.busy(now, work.started, message)
         wait = reply.retry_after if reply.retry_after is not None else _growing(lane.busy_streak, _BUSY_SECONDS)
         lane.paused_until = max(lane.paused_until, now + wait)
-        lane.last_trouble = message
         lane.queue.appendleft(work)
         loop.call_later(wait + _CLOCK_STEP, self._changed.set)
         self._check_fleet()
@@ -432,18 +337,12 @@ class Dispatch:
             self._set_aside(lane)
         if lane.aside_since is not None and work.troubles < _TROUBLES_PER_ATTEMPT * self._limits.attempts:
             work.attempts -= 1
-        self._again(self._elsewhere(lane) if work.troubles > 1 else lane, work, f"{lane.endpoint.name}: {error}")
-
-    def _elsewhere(self, lane: Lane) -> Lane:
-        """Another lane in service: the one that would end first; this one where there is none."""
-        others = [other for other in self._lanes if other is not lane and other.aside_since is None]
-        return min(others, key=self._seconds_left, default=lane)
+        self._again(self._lanes.elsewhere(lane) if work.troubles > 1 else lane, work, f"{lane.endpoint.name}: {error}")
 
     def _set_aside(self, lane: Lane) -> None:
-        lane.aside_since = asyncio.get_running_loop().time()
+        lane.set_aside(asyncio.get_running_loop().time())
         self.summary.set_aside.append(f"{lane.endpoint.name}: {lane.last_trouble}")
         self._sink.machine_aside(lane.endpoint.name, lane.last_trouble)
-        lane.tally.aside = (lane.aside_since, lane.last_trouble)
         task = asyncio.create_task(self._probe(lane))
         self._probes.add(task)
         task.add_done_callback(self._ended)
@@ -456,11 +355,8 @@ class Dispatch:
             asked += 1
             await asyncio.sleep(_growing(asked, _PROBE_SECONDS))
             if await self._client.healthy(lane.endpoint.health):
-                lane.aside_since = None
-                lane.troubles = 0
-                lane.limit = 1.0
+                lane.back()
                 self._sink.machine_back(lane.endpoint.name)
-                lane.tally.aside = None
                 return
 
     def _check_fleet(self) -> None:

@@ -70,10 +70,10 @@ def test_a_transaction_that_fails_leaves_nothing_half(each_site: Opening, machin
 
 
 def test_result_flag_status_and_log_come_in_one_transaction(site: Opening, machines: FleetSimulator) -> None:
-    here = site(COFI_COMMIT_FILES=5, **machines.environment())
+    here = site(COFI_COMMIT_FILES=5, COFI_CONCURRENCY_PER_MACHINE=2, **machines.environment())
     batch = here.make(40, trades=False)
     here.up_to(batch, "lid")
-    machines.set_latency({"stt": 0.05})
+    machines.set_latency({"stt": 0.1})
     ended = in_background(lambda: here.run(batch, "stt"))
     seen: set[int] = set()
     files, call, log = t.file_distribution, t.call, t.processing_logs
