@@ -24,7 +24,7 @@ from cofi_dagster_tests.pipeline.site import Site
 from cofi_dagster_tests.web.conftest import serving
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
-_HEIGHT = 860
+_WIDTH = 1280
 
 
 def main() -> None:
@@ -40,26 +40,25 @@ def main() -> None:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else []
             )
-            size = {"width": 1280, "height": _HEIGHT}
-            page = browser.new_context(viewport=size, device_scale_factor=1).new_page()
-            for name, path in _pages(site, batch).items():
+            page = browser.new_page()
+            at_work = t.stage_detail.update().where(t.stage_detail.c.batchId == batch)
+            site.execute(at_work.values(paceAt=t.utcnow()))
+            for name, (path, height) in _pages(site, batch).items():
+                page.set_viewport_size({"width": _WIDTH, "height": height})
                 _take(page, address + path, FOLDER / f"{name}.png")
-            page.emulate_media(color_scheme="dark")
-            _take(page, f"{address}/cofi/batch/{batch}", FOLDER / "batch-dark.png")
             browser.close()
         site.engine.dispose()
 
 
-def _pages(site: Site, batch: int) -> dict[str, str]:
-    """The pages to take, by the pictures' names; the call is the one whose order was executed with another quantity."""
+def _pages(site: Site, batch: int) -> dict[str, tuple[str, int]]:
+    """Pages and heights by the pictures' names; the call is the one whose order was executed with another quantity."""
     mapping = t.trade_audio_mapping.c
     wrong = sa.select(mapping.callId).where(mapping.verdict == "wrong_quantity").limit(1)
     (call,) = site.rows(wrong)
     return {
-        "batches": "/cofi",
-        "batch": f"/cofi/batch/{batch}",
-        "call": f"/cofi/call/{call.callId}",
-        "exceptions": "/cofi/exceptions?batch=1",
+        "batch": (f"/cofi/batch/{batch}", 1390),
+        "call": (f"/cofi/call/{call.callId}", 860),
+        "exceptions": ("/cofi/exceptions?batch=1", 860),
     }
 
 
