@@ -16,6 +16,7 @@ from cofi_dagster.audit.questionnaire import DEFAULT_CATEGORY_MAPPING_ID, DEFAUL
 
 _MOST_FIELDS = 20
 _LONGEST_FIELD = 1024
+_LAST_LOOK_SECONDS = 0.05
 
 
 async def receive(request: Request, upload: Upload) -> dict[str, str]:
@@ -44,7 +45,7 @@ async def receive(request: Request, upload: Upload) -> dict[str, str]:
         raise UploadRefused(f"files: the request is no valid multipart: {error}") from None
     if not form.is_whole:
         raise UploadRefused("files: the request ends in the middle")
-    if await request.is_disconnected():
+    if await _has_gone(request):
         raise UploadRefused("files: the sender stopped before the reply")
     return form.fields
 
@@ -66,6 +67,14 @@ def _number(fields: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) < 2**31 or len(text) > 10:
         raise UploadRefused(f"{name}: must be a whole number from 1 to {2**31 - 1}")
     return int(text)
+
+
+async def _has_gone(request: Request) -> bool:
+    """Whether the sender has gone: one that stops at the end of what it sends is noticed a moment after that."""
+    with anyio.move_on_after(_LAST_LOOK_SECONDS):
+        message = await request.receive()
+        return bool(message["type"] == "http.disconnect")
+    return False
 
 
 class _Form:

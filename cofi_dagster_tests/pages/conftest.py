@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect, sync_playwright
 from starlette.responses import PlainTextResponse
 
 from cofi_dagster.settings import Settings
@@ -21,6 +21,7 @@ from cofi_dagster_tests.pages.installation import Installation, install
 from cofi_dagster_tests.pipeline.site import Site
 from cofi_dagster_tests.web.conftest import serving
 
+expect.set_options(timeout=15_000)
 SIZE: ViewportSize = {"width": 1280, "height": 800}
 OPERATOR, VIEWER = "an-operators-key", "a-viewers-key"
 KEYS = f"anna:operator:{OPERATOR},vera:viewer:{VIEWER}"

@@ -74,7 +74,7 @@ def test_a_stage_that_moves_on_is_seen_while_figures_and_opened_lists_stay(
     expect(page.locator('[data-part="standing"]')).to_contain_text("Currently processing File distribution")
     page.locator("#timeline-numbers summary").press("Enter")
     site.tracker.fail_stage(batch, "file_distribution", "the share is not mounted")
-    expect(page.locator('[data-part="standing"]')).to_contain_text("the share is not mounted", timeout=6000)
+    expect(page.locator('[data-part="standing"]')).to_contain_text("the share is not mounted")
     expect(page.locator('[data-part="stages"]')).to_contain_text("failed")
     assert page.locator("#timeline-numbers").get_attribute("open") is not None
     page.locator('[data-part="stages"]').get_by_role("button", name="Retry").click()

@@ -54,9 +54,9 @@ def test_a_batch_that_changes_is_seen_to_change(serve: Serve, window_of: Callabl
     page = window.open("/cofi")
     assert "No batch yet." in window.text()
     batch = site.make(3)
-    expect(page.locator("tbody .badge")).to_have_text("pending", timeout=6000)
+    expect(page.locator("tbody .badge")).to_have_text("pending")
     site.execute(t.batch_status.update().where(t.batch_status.c.id == batch).values(status="Completed"))
-    expect(page.locator("tbody .badge")).to_have_text("completed", timeout=6000)
+    expect(page.locator("tbody .badge")).to_have_text("completed")
     assert not window.problems
 
 

@@ -144,6 +144,7 @@ def test_few_and_many_are_found_alike(installation: Installation, monkeypatch: p
     with reading(installation.site.engine) as connection:
         few = [search(connection, wish, 50).call_ids for wish in wishes]
         monkeypatch.setattr(call_search, "_FEW", -1)
+        monkeypatch.setattr(call_search, "_SECONDS", 60.0)
         many = [search(connection, wish, 50).call_ids for wish in wishes]
         paged = [search(connection, wishes[1], 1)]
         while paged[-1].has_more:

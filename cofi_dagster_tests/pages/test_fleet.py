@@ -27,7 +27,7 @@ PACE = {
 
 def test_machines_at_work_and_those_of_the_settings_are_shown(window: Window, installation: Installation) -> None:
     page = window.open("/cofi/fleet")
-    expect(page.locator("[data-part=now]")).to_contain_text("12 of 12", timeout=8000)
+    expect(page.locator("[data-part=now]")).to_contain_text("12 of 12")
     machines = [row.inner_text() for row in page.locator("[data-part=machines] tbody tr").all()]
     names = [text.split()[0] for text in machines]
     assert names == [*installation.site.settings.gpu_machines, "10.0.0.11", "10.0.0.12", "10.0.0.13"]
@@ -56,7 +56,7 @@ def test_a_stage_at_work_says_rates_errors_and_since_when_a_machine_is_aside(
     stt = t.stage_detail.c.stage == "stt"
     site.execute(t.stage_detail.update().where(stt).values(pace=PACE, paceAt=t.utcnow()))
     rows = page.locator("[data-part=work] tbody tr")
-    expect(rows).to_have_count(2, timeout=8000)
+    expect(rows).to_have_count(2)
     assert rows.nth(0).inner_text().split("\t")[:6] == ["gpu1", "6", "6 of 8", "42.5", "300", "9 busy, 1 fault"]
     assert re.search(r"3 no reply\s+no reply within 120 s\s+\d+ \w+ \d\d:\d\d:\d\d$", rows.nth(1).inner_text())
     assert "127.0.0.9 (files, lid, stt): connection refused or unreachable: Connection refused" in window.text()

@@ -116,7 +116,7 @@ def test_dragged_files_are_sent_and_followed_to_their_answers(
     assert (task.by, page.url.rpartition("/")[2]) == ("anna", task.id)
     expect(page.locator("h1 .badge")).to_have_text("queued")
     carry_out(site, task)
-    expect(page.locator("h1 .badge")).to_have_text("completed", timeout=8000)
+    expect(page.locator("h1 .badge")).to_have_text("completed")
     expect(page.get_by_role("link", name="Run in Dagster")).to_have_attribute("href", "/runs/upload-run")
     rows = page.locator("[data-part=files] tbody tr")
     assert [row.locator(".badge").inner_text() for row in rows.all()] == ["completed", "completed"]

@@ -207,7 +207,7 @@ def test_a_cancel_ends_a_run_that_waits_for_its_turn_at_once_and_for_good(
         asked = time.monotonic()
         Operator(queueing, resource).cancel(batch)
         found = queueing.get_run_by_id(run.run_id)
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 5
     assert found is not None
     assert (here.status(batch), found.status) == ("Cancelled", dg.DagsterRunStatus.CANCELED)
     with pytest.raises(StageRefused, match=f"batch {batch} is cancelled"):

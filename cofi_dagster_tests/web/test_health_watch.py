@@ -63,11 +63,11 @@ def test_an_answer_means_what_the_protocol_says(root: str, silent: str, free_por
         Question((f"{root}/keyed",), with_key=True): ("ready", ""),
         Question((f"{root}/keyed",)): ("unhealthy", "HTTP 401"),
         Question((refused,)): ("unreachable", "connection refused or unreachable: Connection refused"),
-        Question((silent,)): ("unreachable", "no reply within 0.3 s"),
+        Question((silent,)): ("unreachable", "no reply within 1.5 s"),
     }
     began = time.monotonic()
-    found = asyncio.run(ask_all(expected, KEY, seconds=0.3))
-    assert time.monotonic() - began < 2
+    found = asyncio.run(ask_all(expected, KEY, seconds=1.5))
+    assert time.monotonic() - began < 6
     assert {question: (health.state, health.reason) for question, health in found.items()} == expected
 
 
