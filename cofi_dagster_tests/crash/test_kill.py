@@ -41,20 +41,13 @@ def assert_nothing_doubled(here: Site, batch: int) -> None:
         assert {len(statuses) for statuses in here.logged(batch, stage).values()} == {1}
 
 
-@pytest.mark.parametrize(
-    ("database_url", "stages"),
-    [("sqlite", FILE_STAGES), ("mariadb", ("lid", "stt", "llm2"))],
-    indirect=["database_url"],
-)
-def test_a_batch_survives_a_kill_in_each_stage_of_files(
-    installation: Installation, slow_fleet: FleetSimulator, stages: tuple[str, ...]
-) -> None:
+def test_a_batch_survives_a_kill_in_each_stage_of_files(installation: Installation, slow_fleet: FleetSimulator) -> None:
     here = installation.site
     batch = here.make(FILES)
     before: dict[str, set[str]] = {}
     homes: dict[str, str | None] = {}
     started, marks = {}, {}
-    for stage in stages:
+    for stage in FILE_STAGES:
         slow_fleet.fault("hang", service=SERVICE[stage], file=HELD, times=None)
         run = installation.run(batch)
         run.until(lambda stage=stage: len(done(here, batch, stage)) >= 20)  # type: ignore[misc]
@@ -69,7 +62,7 @@ def test_a_batch_survives_a_kill_in_each_stage_of_files(
     assert installation.run(batch).wait() == 0
     assert here.status(batch) == "Completed"
     taken = {file for file, row in here.files(batch).items() if row["ip"] != homes[file]}  # by an idle machine, later
-    for stage in stages:
+    for stage in FILE_STAGES:
         again = {request.file for request in slow_fleet.requests(marks[stage]) if request.service == SERVICE[stage]}
         if stage == "file_distribution":
             again -= taken & before[stage]
@@ -79,7 +72,7 @@ def test_a_batch_survives_a_kill_in_each_stage_of_files(
         assert state.ended > state.started
     assert all(row[flag] for row in here.files(batch).values() for flag in DONE_FLAGS)
     assert {row["status"] for row in here.calls(batch).values()} == {"Complete"}
-    assert [event["stage"] for event in here.events(batch, "run_lost")] == list(stages)
+    assert [event["stage"] for event in here.events(batch, "run_lost")] == list(FILE_STAGES)
     assert_nothing_doubled(here, batch)
 
 
