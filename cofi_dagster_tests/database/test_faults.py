@@ -437,18 +437,20 @@ def test_a_batch_and_a_reaudit_get_through_though_every_connection_is_killed_aga
         try:
             batch = site.make(8, key="2026-01-15_1")
             site.run(batch)
-            request = reaudit.request_of(place, site.settings, ["call_000001.wav"], ["stt", "llm1", "llm2"], batch)
-            task_id = reaudit.queue(place, request)
-            task = tasks.begin(place, task_id, "again")
-            reaudit.begin(site.pipeline, task, "again", request["stages"])
-            for stage in request["stages"]:
-                reaudit.run_stage(site.pipeline, task, "again", stage, request["stages"])
-            reaudit.finish(site.pipeline, task)
+            again = ["stt", "llm1", "llm2"]
+            done: list[str] = []
+            while not done or sum(killed) <= 20:
+                request = reaudit.request_of(place, site.settings, ["call_000001.wav"], again, batch)
+                done.append(reaudit.queue(place, request))
+                task = tasks.begin(place, done[-1], "again")
+                reaudit.begin(site.pipeline, task, "again", request["stages"])
+                for stage in request["stages"]:
+                    reaudit.run_stage(site.pipeline, task, "again", stage, request["stages"])
+                reaudit.finish(site.pipeline, task)
         finally:
             ended.set()
-    assert sum(killed) > 5
     assert site.status(batch) == "Completed"
-    assert tasks.get(place, task_id).status == "completed"
+    assert {tasks.get(place, task_id).status for task_id in done} == {"completed"}
 
 
 def test_the_tracker_s_steps_are_taken_once_though_confirmations_are_lost(

@@ -35,9 +35,7 @@ def test_a_batch_says_how_it_stands(window: Window, installation: Installation, 
     together = window.text('[data-part="calls"]')
     files = {"running": FILES, "paused": 12, "failed": 4, "finished": 8}.get(state)
     assert (f"together {files:,}" in together) if files else ("No file is registered yet." in together)
-    if state in ("failed", "empty"):
-        window.check()
-    assert not window.problems
+    window.check()
 
 
 def test_10_000_files_are_shown_at_once_with_time_left_and_failures(window: Window, installation: Installation) -> None:
