@@ -11,7 +11,7 @@ from cofi_dagster_tests.crash.conftest import Installation
 from cofi_dagster_tests.crash.test_kill import HELD, assert_nothing_doubled, done
 from cofi_dagster_tests.fleet_simulator import FleetSimulator
 
-SECONDS = 5.0
+SECONDS = 3.0
 
 
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
